@@ -1,0 +1,106 @@
+//! From what sources found and the operator wrote to clusters with their strategies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::future::join_all;
+
+use crate::inventory::{Discovered, Entry, SourceConfig};
+use crate::model::{Cluster, Problem, RealmName, Way, chain};
+use crate::pool::credential::{self, CompileContext, Compiled};
+
+/// A cluster and what obtains credentials for it.
+#[derive(Debug)]
+pub(super) struct One {
+    pub(super) cluster: Cluster,
+    pub(super) compiled: Compiled,
+}
+
+/// A cluster that cannot be used.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// The operator wrote it: a mistake.
+    Written(Problem),
+    /// A source found it: the others work without it.
+    Found(String),
+}
+
+/// Asks all sources at once, each within `limit`. A source that fails, or is late, costs the others nothing.
+pub(super) async fn discover(sources: &[SourceConfig], limit: Duration) -> (Vec<Discovered>, Vec<String>) {
+    let asked = sources.iter().map(|config| async move {
+        let source = config.open();
+        (config.name().to_owned(), tokio::time::timeout(limit, source.discover()).await)
+    });
+    let mut found = Vec::new();
+    let mut notes = Vec::new();
+    for (name, answer) in join_all(asked).await {
+        match answer {
+            Ok(Ok(findings)) => {
+                found.extend(findings.clusters);
+                notes.extend(findings.skipped.into_iter().map(|skipped| {
+                    format!("source {name}: context {:?} is left out: {}", skipped.foreign, skipped.why)
+                }));
+            }
+            Ok(Err(error)) => notes.push(format!("source {name} cannot be read: {}", chain(&error))),
+            Err(_elapsed) => notes.push(format!("source {name} did not answer within {} s", limit.as_secs())),
+        }
+    }
+    (found, notes)
+}
+
+/// Compiles the strategy of each entry.
+pub(super) fn compile(entries: &[Entry], home_realms: Vec<RealmName>) -> (Vec<One>, Vec<Wrong>) {
+    let context = CompileContext { home_realms };
+    let mut clusters = Vec::new();
+    let mut wrong = Vec::new();
+    for entry in entries {
+        match credential::compile(entry, &context) {
+            Ok(compiled) => clusters.push(One { cluster: cluster(entry, &compiled), compiled }),
+            Err(problems) if entry.origin.is_some() => wrong.extend(problems.into_iter().map(Wrong::Written)),
+            Err(problems) => {
+                wrong.extend(
+                    problems
+                        .iter()
+                        .map(|problem| Wrong::Found(format!("{} is left out: {}", entry.name, problem.what))),
+                );
+            }
+        }
+    }
+    (clusters, wrong)
+}
+
+fn cluster(entry: &Entry, compiled: &Compiled) -> Cluster {
+    let settings = &entry.settings;
+    Cluster {
+        name: entry.name.clone(),
+        aliases: entry.aliases.clone(),
+        kind: entry.kind,
+        endpoint: entry.endpoint.clone(),
+        realm: settings.realm.clone(),
+        audiences: settings.audiences.clone(),
+        strategy: compiled.name,
+        reach: compiled.reach.clone(),
+        labels: entry.labels.clone(),
+        tier: entry.tier.clone(),
+        source: entry.source.clone(),
+        advertise: entry.advertise,
+        entry: entry.entry.clone(),
+        paths: entry.paths,
+        namespace: entry.namespace.clone(),
+        current: entry.current,
+        key: compiled.key,
+    }
+}
+
+/// The audiences by which a token may be accepted at the door for passthrough alone, per realm.
+pub(super) fn passthrough_audiences(clusters: &[One]) -> BTreeMap<RealmName, BTreeSet<String>> {
+    let mut audiences: BTreeMap<RealmName, BTreeSet<String>> = BTreeMap::new();
+    for One { cluster, .. } in clusters {
+        for realm in cluster.reach.realms() {
+            if let Some(Way::Passthrough { audiences: own }) = cluster.reach.way_of(realm) {
+                audiences.entry(realm.clone()).or_default().extend(own.iter().cloned());
+            }
+        }
+    }
+    audiences
+}

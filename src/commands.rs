@@ -1,0 +1,168 @@
+//! What each command does once the program is wired.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kubeferry::app::App;
+use kubeferry::dispatch::{self, Call};
+use kubeferry::model::{Caller, Secret, chain};
+use kubeferry::server::{Server, serve_stdio};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{fail, print};
+
+mod arguments;
+
+/// Time for one call from the command line.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// A token file is read up to this.
+const MAX_TOKEN: u64 = 64 * 1024;
+
+pub async fn serve(app: &App, listen: Option<SocketAddr>, shutdown: CancellationToken) -> ExitCode {
+    let mut config = app.server();
+    if let Some(listen) = listen {
+        if !listen.ip().is_loopback() && app.is_local() {
+            return fail(
+                2,
+                "--listen: a listener beyond loopback needs realms; configure [realms.*], or listen on 127.0.0.1",
+            );
+        }
+        config.listen = listen;
+    }
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let server = match Server::bind(config, app.live()).await {
+        Ok(server) => server,
+        Err(error) => return fail(1, &chain(&error)),
+    };
+    let url = format!("{scheme}://{}/mcp", server.address());
+    tracing::info!(%url, "listening");
+    if let Some(local) = app.local_token() {
+        greet(&url, &local.file);
+    }
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    server.serve(shutdown).await;
+    tracing::info!("stopped");
+    ExitCode::SUCCESS
+}
+
+/// How to connect in local mode. The token itself is in a file that only this person can read.
+fn greet(url: &str, file: &std::path::Path) {
+    let file = file.display();
+    let text = format!(
+        "kubeferry serves your kubeconfig's clusters on {url}\n\
+         The local token is in {file}; clients send it as a bearer token:\n\n  \
+         claude mcp add --transport http kubeferry {url} --header \"Authorization: Bearer $(cat {file})\"\n  \
+         curl -s {url} -H \"Authorization: Bearer $(cat {file})\" -H 'Accept: application/json, text/event-stream' \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{{}}}}'\n\n"
+    );
+    print(&text);
+}
+
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received");
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: draining calls");
+    shutdown.cancel();
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    // Asked twice: at once.
+    std::process::exit(130);
+}
+
+pub async fn stdio(app: &App, token_file: Option<PathBuf>, shutdown: CancellationToken) -> ExitCode {
+    let caller = match caller(app, token_file).await {
+        Ok(caller) => caller,
+        Err(code) => return code,
+    };
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    match serve_stdio(app.live(), caller, shutdown).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &chain(&error)),
+    }
+}
+
+pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (String, Vec<String>)) -> ExitCode {
+    let (tool, words) = asked;
+    let caller = match caller(app, token_file).await {
+        Ok(caller) => caller,
+        Err(code) => return code,
+    };
+    let live = app.live().load_full();
+    let arguments = match arguments::read(&words, live.tool(&tool).as_ref()) {
+        Ok(arguments) => arguments,
+        Err(reason) => return fail(2, &reason),
+    };
+    let call = Call {
+        live,
+        caller,
+        tool,
+        arguments,
+        cancel: CancellationToken::new(),
+        request_id: "cli".to_owned(),
+        deadline: DEADLINE,
+    };
+    match dispatch::run(call).await {
+        Ok(answer) => match answer.structured.filter(|_| json) {
+            Some(structured) => print(&format!("{structured:#}\n")),
+            None => print(&format!("{}\n", answer.text)),
+        },
+        Err(failure) => {
+            if let Some(detail) = &failure.detail {
+                tracing::info!(detail, "call failed");
+            }
+            fail(1, &kubeferry::output::scrub_text(&failure.to_string()))
+        }
+    }
+}
+
+pub async fn tools(app: &App, token_file: Option<PathBuf>, json: bool) -> ExitCode {
+    let caller = match caller(app, token_file).await {
+        Ok(caller) => caller,
+        Err(code) => return code,
+    };
+    let tools = app.live().load().tools(caller.principal());
+    let lines: String = if json {
+        let tools: Vec<_> = tools
+            .iter()
+            .map(|tool| serde_json::json!({"name": tool.name, "description": tool.description, "inputSchema": *tool.input_schema}))
+            .collect();
+        format!("{:#}\n", serde_json::Value::Array(tools))
+    } else {
+        let width = tools.iter().map(|tool| tool.name.len()).max().unwrap_or_default();
+        tools.iter().map(|tool| format!("{:width$}  {}\n", tool.name, tool.description)).collect()
+    };
+    print(&lines)
+}
+
+/// The caller: the person at this machine, or whoever the token file's token was issued to.
+async fn caller(app: &App, token_file: Option<PathBuf>) -> Result<Caller, ExitCode> {
+    let token = match token_file {
+        Some(file) => {
+            Some(read_token(&file).map_err(|error| fail(2, &format!("--token-file {}: {error}", file.display())))?)
+        }
+        None if app.is_local() => None,
+        None => {
+            let reason = "realms are configured: give your access token with --token-file (or KUBEFERRY_TOKEN_FILE)";
+            return Err(fail(2, reason));
+        }
+    };
+    app.person(token).await.map_err(|error| fail(2, &chain(&error)))
+}
+
+fn read_token(file: &std::path::Path) -> std::io::Result<Secret> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(MAX_TOKEN).read_to_string(&mut text)?;
+    Ok(Secret::new(text.trim()))
+}

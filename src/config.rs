@@ -1,0 +1,180 @@
+//! The configuration: parsed here and nowhere else, everything checked, everything reported at once.
+//!
+//! One TOML file. `read` is the typed reader that records problems, `places` knows the line of every key, and each table
+//! has its own module. Problems that other modules find later (a strategy's missing audience, say) are given by dotted key
+//! path, and [`report`] finds their line as well.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use crate::inventory::SourceConfig;
+use crate::kubeconfig::read_bounded;
+use crate::model::Problem;
+
+mod clusters;
+mod places;
+mod policy;
+mod read;
+mod realms;
+mod server;
+mod settings;
+mod sources;
+mod urls;
+
+pub use crate::kubeconfig::Environment;
+pub use places::SourceMap;
+pub use settings::{
+    ALGORITHMS, CLIENT_AUTH, ClientSettings, Config, DefaultSource, DeniedSettings, GatewaySettings, LinkSettings,
+    PROFILES, PolicySettings, RealmSettings, STRATEGIES, ServerConfig, TlsFiles,
+};
+
+/// The token of a pod's service account.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The file given on the command line; `None` = `$KUBEFERRY_CONFIG`, and without that none.
+    pub file: Option<PathBuf>,
+}
+
+/// A configuration that was read.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// What it says. To be used only when `problems` is empty: a broken part is left out.
+    pub config: Config,
+    /// Where each key stands.
+    pub map: SourceMap,
+    /// Every mistake that was found.
+    pub problems: Vec<Problem>,
+    /// The configuration's own files, to be watched; empty when there is none.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why there is nothing to check.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {} cannot be read", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The environment of this process.
+pub fn environment() -> Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the environment is read; everything else gets a value"
+    )]
+    let lookup = |name: &str| std::env::var(name).ok();
+    Environment::new(lookup, std::env::home_dir().filter(|home| !home.as_os_str().is_empty()))
+}
+
+/// Reads and checks the configuration.
+///
+/// # Errors
+/// When a file is named that cannot be read. Everything else is in [`Loaded::problems`].
+pub fn load(origin: &Origin, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let named = origin.file.clone().or_else(|| environment.get("KUBEFERRY_CONFIG").map(PathBuf::from));
+    let Some(file) = named else { return Ok(without_file(environment)) };
+    let unreadable = |source| ConfigError::Unreadable { file: file.clone(), source };
+    let bytes = read_bounded(&file).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| unreadable(io::Error::other("not UTF-8")))?;
+    Ok(parse(&text, &file, environment))
+}
+
+/// Checks the text of `file`, from whose folder relative paths start.
+pub fn parse(text: &str, file: &Path, environment: &Environment) -> Loaded {
+    let mut loaded = Loaded { files: vec![file.to_owned()], ..Loaded::default() };
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            loaded.map.add_span("", file, text, error.span().unwrap_or(0..0));
+            loaded.problems.push(Problem::new("", format!("not TOML: {}", error.message()), "correct the syntax"));
+            return loaded;
+        }
+    };
+    loaded.map.add(file, text, document.get_ref());
+    let sink = read::Sink::new(file.parent().unwrap_or_else(|| Path::new("")), environment);
+    loaded.config = config(document.get_ref(), &sink);
+    loaded.problems = sink.into_problems();
+    loaded
+}
+
+fn config(document: &DeTable<'_>, sink: &read::Sink<'_>) -> Config {
+    let mut root = read::Table::new("", Some(document), sink);
+    let mut known = realms::Known::default();
+    let realms = realms::realms(&mut root, &mut known);
+    let links = realms::links(&mut root, &mut known);
+    let clusters = clusters::clusters(&mut root, &known);
+    let sources = sources::sources(&mut root);
+    let binds = sources::binds(&mut root, &known, &sources);
+    let settings = clusters.iter().map(|entry| &entry.settings).chain(binds.iter().map(|rule| &rule.settings));
+    let passthrough = settings.into_iter().any(|settings| settings.strategy == "passthrough");
+    let server = server::server(&mut root, &known, passthrough);
+    let gateway = server::gateway(&mut root);
+    let policy = policy::policy(&mut root);
+    let nothing = known.is_local() && !root.has("clusters") && !root.has("sources");
+    root.done();
+    let mut config = Config { server, gateway, realms, links, clusters, sources, binds, policy, default_source: None };
+    if nothing {
+        default_source(&mut config, sink);
+    }
+    config
+}
+
+/// No configuration at all: what kubectl would use.
+fn without_file(environment: &Environment) -> Loaded {
+    let sink = read::Sink::new(Path::new(""), environment);
+    let mut config = Config::default();
+    default_source(&mut config, &sink);
+    Loaded { config, problems: sink.into_problems(), ..Loaded::default() }
+}
+
+/// The kubeconfig files that kubectl would read, else the pod's service account.
+fn default_source(config: &mut Config, sink: &read::Sink<'_>) {
+    let files = sink.environment.kubeconfig_files();
+    if files.iter().any(|file| file.exists()) {
+        config.sources = vec![SourceConfig::Kubeconfig { name: "kubeconfig".to_owned(), paths: files }];
+        config.default_source = Some(DefaultSource::Kubeconfig);
+    } else if sink.environment.get("KUBERNETES_SERVICE_HOST").is_some() && Path::new(SERVICE_ACCOUNT_TOKEN).exists() {
+        config.default_source = Some(DefaultSource::InCluster);
+    } else {
+        let looked: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        let looked = if looked.is_empty() { "KUBECONFIG, no home folder".to_owned() } else { looked.join(", ") };
+        sink.report(
+            "clusters",
+            format!("no cluster is configured, and there is no kubeconfig (looked for {looked}) and no service account of a pod"),
+            "set KUBECONFIG, or write a configuration with [clusters.<name>] and name it with --config",
+        );
+    }
+}
+
+/// All problems, one line each as `file:line: key: what; fix`, sorted by file and line.
+pub fn report(problems: &[Problem], map: &SourceMap) -> String {
+    let mut lines: Vec<_> = problems.iter().map(|problem| (map.place(&problem.key), problem)).collect();
+    lines.sort_by(|(a, first), (b, second)| {
+        a.cmp(b).then_with(|| first.key.cmp(&second.key)).then_with(|| first.what.cmp(&second.what))
+    });
+    let mut text = String::new();
+    for (place, problem) in lines {
+        if let Some((file, line)) = place {
+            text.push_str(&format!("{}:{line}: ", file.display()));
+        }
+        if !problem.key.is_empty() {
+            text.push_str(&format!("{}: ", problem.key));
+        }
+        text.push_str(&format!("{}; {}\n", problem.what, problem.fix));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

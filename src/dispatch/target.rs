@@ -1,0 +1,106 @@
+//! Where a call goes: what the caller named, or the one place that cannot be meant otherwise. Nothing is ever guessed.
+
+use std::sync::Arc;
+
+use super::arguments::TargetArguments;
+use super::live::Live;
+use crate::inventory::ResolveError;
+use crate::model::{Access, Cluster, ClusterKind, Failure, FailureKind, Place, Principal, Target};
+use crate::policy::Policy;
+use crate::tools::Spec;
+use crate::tools::fleet::default_target;
+
+/// Names that an answer lists, at most.
+const CHOICES: usize = 12;
+
+/// The target of a call.
+///
+/// # Errors
+/// When the name is unknown to this caller, ambiguous or malformed; when none was given and several could be meant.
+pub(super) fn resolve(
+    live: &Live,
+    principal: &Principal,
+    spec: &Spec,
+    given: &TargetArguments,
+) -> Result<Target, Failure> {
+    let named = given.cluster.as_deref().or(given.from.as_ref().map(|_| ""));
+    let (cluster, place, defaulted) = match named {
+        Some(text) => {
+            let sees = |cluster: &Cluster| Policy::sees(principal, cluster);
+            let found = live.inventory.find(text, given.from.as_deref(), given.workspace.as_deref(), &sees);
+            let (cluster, place) = found.map_err(|error| unresolved(&error))?;
+            (cluster, place, None)
+        }
+        None => {
+            let (cluster, why) = default_cluster(live, principal, spec)?;
+            let place = match &given.workspace {
+                Some(workspace) if cluster.kind == ClusterKind::Kcp => {
+                    Place::relative(workspace, None).map_err(|error| Failure::arguments(error.to_string()))?
+                }
+                Some(_) => return Err(Failure::arguments(format!("{} is no kcp and has no workspaces", cluster.name))),
+                None => Place::Whole,
+            };
+            (cluster, place, why)
+        }
+    };
+    let place = entry(&cluster, place)?;
+    Ok(Target { cluster, place, defaulted })
+}
+
+/// A bare kcp means its only entry.
+fn entry(cluster: &Cluster, place: Place) -> Result<Place, Failure> {
+    if cluster.kind != ClusterKind::Kcp || place != Place::Whole {
+        return Ok(place);
+    }
+    match cluster.entry.as_slice() {
+        [only] => Place::parse(only.as_str()).map_err(|error| Failure::internal(error.to_string())),
+        entries => {
+            let choices: Vec<String> =
+                entries.iter().take(CHOICES).map(|entry| format!("{}:{entry}", cluster.name)).collect();
+            let failure = Failure::arguments(format!("{} is a kcp: name a workspace in it", cluster.name));
+            Err(if choices.is_empty() { failure } else { failure.hint(format!("As {}", choices.join(", "))) })
+        }
+    }
+}
+
+fn unresolved(error: &ResolveError) -> Failure {
+    match error {
+        ResolveError::Unknown { near, .. } => {
+            let failure = Failure::new(FailureKind::UnknownTarget, "unknown_target", error.to_string());
+            failure.hint(match near.as_slice() {
+                [] => "clusters_list shows those that you can reach".to_owned(),
+                near => format!("Near names: {}", near.join(", ")),
+            })
+        }
+        ResolveError::Ambiguous { .. } => Failure::new(FailureKind::Arguments, "ambiguous_target", error.to_string())
+            .hint("Use one of the full names"),
+        ResolveError::Grammar(_) | ResolveError::NotAKcp { .. } => Failure::arguments(error.to_string()),
+    }
+}
+
+/// The target when none was named (DESIGN 4). A write goes to the current-context never: it needs a name as soon as
+/// several clusters are reachable.
+fn default_cluster(live: &Live, principal: &Principal, spec: &Spec) -> Result<(Arc<Cluster>, Option<String>), Failure> {
+    let visible = Policy::visible(principal, live.inventory.iter());
+    let reachable: Vec<&Arc<Cluster>> = visible.reachable().map(|seen| &seen.cluster).collect();
+    let found =
+        default_target(principal, &visible).filter(|found| spec.access == Access::Read || !found.current_context);
+    let found =
+        found.and_then(|found| live.inventory.get(&found.name).map(|cluster| (Arc::clone(cluster), found.reason)));
+    let (cluster, reason) = found.ok_or_else(|| ask(&reachable))?;
+    let note = (reachable.len() > 1).then(|| reason.to_owned());
+    Ok((cluster, note))
+}
+
+fn ask(reachable: &[&Arc<Cluster>]) -> Failure {
+    if reachable.is_empty() {
+        return Failure::new(FailureKind::UnknownTarget, "no_target", "there is no cluster that you can reach")
+            .hint("clusters_list shows what is missing");
+    }
+    let mut choices: Vec<&str> = reachable.iter().take(CHOICES).map(|cluster| cluster.name.as_str()).collect();
+    if reachable.len() > CHOICES {
+        choices.push("…");
+    }
+    Failure::new(FailureKind::Arguments, "target_needed", format!("{} clusters could be meant", reachable.len()))
+        .hint(format!("Name one in cluster: {}", choices.join(", ")))
+}

@@ -1,0 +1,50 @@
+//! Which part of a list a call shows, and how much room it has.
+
+/// Rows per page unless the caller asks: about what fits the budget of a narrow table.
+pub const DEFAULT_ROWS: u32 = 100;
+/// Objects per page unless the caller asks, for `json` and `yaml`.
+pub const DEFAULT_OBJECTS: u32 = 20;
+/// Rows or objects per page, at most.
+pub const MAX_LIMIT: u32 = 500;
+
+/// The part of a list that a call asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Rows per page.
+    pub limit: u32,
+    /// The API server's continue token that leads to this page; `None` = the first.
+    pub token: Option<String>,
+    /// Rows of this page that were shown already: an answer may end in the middle of a page.
+    pub offset: usize,
+    /// Rows of the pages before this one.
+    pub before: u64,
+}
+
+impl Page {
+    /// The first page.
+    pub fn first(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
+/// Bytes that one answer may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// For tables.
+    pub table: usize,
+    /// For JSON, YAML and text.
+    pub text: usize,
+}
+
+impl Budget {
+    /// What an answer gets unasked: about 4,000 tokens.
+    pub const DEFAULT: Self = Self { table: 7_000, text: 11_000 };
+    /// What an answer gets at most, when the caller asks for more: about 10,000 tokens.
+    pub const CEILING: Self = Self { table: 17_500, text: 27_500 };
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

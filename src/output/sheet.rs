@@ -1,0 +1,136 @@
+//! A page of a list inside its room: what fits, what was left out, and how to see the rest.
+
+use super::neutral;
+use super::page::{Budget, Page};
+use super::seal::MAX_HANDLE;
+
+/// Room that the line about what was left out may take, beside its handle and the resource's name.
+const FOOTER: usize = 240;
+
+/// Lines around the items of a list.
+pub(super) struct Frame {
+    pub(super) before: &'static str,
+    pub(super) between: &'static str,
+    pub(super) after: &'static str,
+}
+
+/// The items of a page after it was cut to its room.
+struct Fitted {
+    text: String,
+    shown: usize,
+}
+
+/// A page of a list on its way to text.
+pub(super) struct Sheet<'a> {
+    pub(super) resource: &'a str,
+    pub(super) narrow: &'a str,
+    pub(super) page: &'a Page,
+    /// Items of this page, also those shown already.
+    pub(super) rows: usize,
+    /// Where the API server's next page starts.
+    pub(super) token: Option<String>,
+    /// Objects after this page, if known.
+    pub(super) remaining: Option<u64>,
+    pub(super) frame: Frame,
+    /// The items from the page's offset.
+    pub(super) items: Vec<String>,
+}
+
+impl Sheet<'_> {
+    /// The text of this page inside `budget` bytes.
+    pub(super) fn print(self, header: &str, budget: usize, next_page: impl FnOnce(&Page) -> Option<String>) -> String {
+        let resource = neutral::cell(self.resource);
+        if self.items.is_empty() && self.token.is_none() {
+            let more = if self.page.before + self.page.offset as u64 > 0 { " more" } else { "" };
+            return format!("no{more} {resource}");
+        }
+        let limit = usize::try_from(self.page.limit).unwrap_or(usize::MAX);
+        let ending = self.ending(&resource);
+        let whole = self.fit(header, budget.saturating_sub(ending.len()), limit);
+        if whole.shown == self.items.len() && self.token.is_none() {
+            return whole.text + &ending;
+        }
+        let fitted = self.fit(header, budget.saturating_sub(FOOTER + resource.len() + MAX_HANDLE), limit);
+        let handle = next_page(&self.next(fitted.shown));
+        let footer = self.footer(fitted.shown, &resource, handle.as_deref());
+        let line_end = if fitted.text.ends_with('\n') { "" } else { "\n" };
+        format!("{}{line_end}{footer}", fitted.text)
+    }
+
+    /// As many items as fit, but at least one, cut to the ceiling.
+    fn fit(&self, header: &str, room: usize, limit: usize) -> Fitted {
+        let mut text = format!("{header}{}", self.frame.before);
+        let mut shown = 0;
+        for item in self.items.iter().take(limit.max(1)) {
+            let between = if shown == 0 { "" } else { self.frame.between };
+            let needed = text.len() + between.len() + item.len() + self.frame.after.len();
+            if needed > room && shown > 0 {
+                break;
+            }
+            text.push_str(between);
+            if needed > room && needed > Budget::CEILING.text {
+                text.push_str(&cut_text(item.clone(), Budget::CEILING.text));
+            } else {
+                text.push_str(item);
+            }
+            shown += 1;
+        }
+        text.push_str(self.frame.after);
+        Fitted { text, shown }
+    }
+
+    /// Where the next answer starts after `shown` more items.
+    fn next(&self, shown: usize) -> Page {
+        let page = self.page;
+        let offset = page.offset + shown;
+        match &self.token {
+            Some(token) if offset >= self.rows => {
+                let before = page.before + self.rows as u64;
+                Page { limit: page.limit, token: Some(token.clone()), offset: 0, before }
+            }
+            Some(_) | None => Page { offset, ..page.clone() },
+        }
+    }
+
+    fn footer(&self, shown: usize, resource: &str, handle: Option<&str>) -> String {
+        let skipped = self.page.before + self.page.offset as u64;
+        let last = skipped + shown as u64;
+        let range = if skipped == 0 { format!("{shown}") } else { format!("{}-{last}", skipped + 1) };
+        let known = self.remaining.or_else(|| self.token.is_none().then_some(0));
+        let total = match known {
+            Some(remaining) => format!(" of {}", self.page.before + self.rows as u64 + remaining),
+            None => format!(" of more than {}", self.page.before + self.rows as u64),
+        };
+        let narrow = if self.narrow.is_empty() { "the question" } else { self.narrow };
+        let how = match handle {
+            Some(handle) => format!("narrow with {narrow}, or repeat the call with continue={handle}"),
+            None => format!("this list cannot be continued: narrow with {narrow}"),
+        };
+        format!("# {range}{total} {resource} shown; {how}\n")
+    }
+
+    /// The line under the last page of several; empty for a list of one page.
+    fn ending(&self, resource: &str) -> String {
+        let skipped = self.page.before + self.page.offset as u64;
+        if skipped == 0 {
+            return String::new();
+        }
+        let last = skipped + self.items.len() as u64;
+        format!("\n# {}-{last} of {last} {resource} shown: the end\n", skipped + 1)
+    }
+}
+
+/// `text` cut to `room` bytes at a line end, with a line that says so.
+pub(super) fn cut_text(text: String, room: usize) -> String {
+    if text.len() <= room {
+        return text;
+    }
+    let mut at = room.saturating_sub(80).min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let start = text.get(..at).unwrap_or_default();
+    let whole_lines =
+        start.rfind('\n').filter(|end| *end > at / 2).map_or(start, |end| start.get(..end).unwrap_or(start));
+    format!("{whole_lines}\n# cut: the first {} of {} bytes shown\n", whole_lines.len(), text.len())
+}

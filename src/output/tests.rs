@@ -1,0 +1,204 @@
+//! Rendering: snapshots, budgets, pages.
+
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+use serde_json::json;
+
+use super::{Answer, Body, Budget, Format, Listing, MAX_HANDLE, Output, Page, Presentation, render};
+use crate::model::{Column, Failure, Row, Table};
+
+fn pods(names: impl IntoIterator<Item = String>, namespace: Option<&str>) -> Table {
+    let column = |name: &str, priority| Column { name: name.into(), priority };
+    let row =
+        |name: String| Row { namespace: namespace.map(Into::into), cells: vec![name, "1/1".into(), "10.0.0.1".into()] };
+    Table {
+        columns: vec![column("Name", 0), column("Ready", 0), column("Pod IP", 1)],
+        rows: names.into_iter().map(row).collect(),
+        continue_token: None,
+        remaining: None,
+    }
+}
+
+fn listing(content: Table, page: Page) -> Output {
+    Output::new(Body::Table(Listing { resource: "pods".into(), content, page, narrow: "namespace" }))
+}
+
+fn shown(output: Output, format: Format) -> Result<Answer, Failure> {
+    render(output, &Presentation { format, ..Presentation::default() }, |_| Some("H".repeat(MAX_HANDLE)))
+}
+
+fn names(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|at| format!("web-{at:05}"))
+}
+
+#[test]
+fn tables_are_narrow_wide_or_picked() {
+    let output = listing(pods(names(2), Some("a")), Page::first(100)).note("identity is\nshared");
+    insta::assert_snapshot!(shown(output.clone(), Format::Table).unwrap().text, @"
+    # identity is shared
+    NAMESPACE	NAME	READY
+    a	web-00000	1/1
+    a	web-00001	1/1
+    ");
+    insta::assert_snapshot!(shown(output.clone(), Format::Wide).unwrap().text, @"
+    # identity is shared
+    NAMESPACE	NAME	READY	POD IP
+    a	web-00000	1/1	10.0.0.1
+    a	web-00001	1/1	10.0.0.1
+    ");
+    insta::assert_snapshot!(shown(output.clone(), Format::Json).unwrap().text, @r#"
+    # identity is shared
+    [
+    {"NAME":"web-00000","NAMESPACE":"a","POD IP":"10.0.0.1","READY":"1/1"},
+    {"NAME":"web-00001","NAMESPACE":"a","POD IP":"10.0.0.1","READY":"1/1"}
+    ]
+    "#);
+    let picked = |column: &str| Presentation { columns: vec!["name".into(), column.into()], ..Presentation::default() };
+    let answer = render(output.clone(), &picked("pod ip"), |_| None).unwrap();
+    assert!(answer.text.contains("NAME\tPOD IP\nweb-00000\t10.0.0.1\n"), "{}", answer.text);
+    let failure = render(output, &picked("nope"), |_| None).unwrap_err();
+    assert_eq!(failure.to_string(), "there is no column \"nope\". Columns are NAMESPACE, NAME, READY, POD IP");
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_can_be_continued() {
+    let mut table = pods(names(500), None);
+    (table.continue_token, table.remaining) = (Some("api-token".into()), Some(3713));
+    let mut next = None;
+    let answer = render(listing(table.clone(), Page::first(500)), &Presentation::default(), |page| {
+        next = Some(page.clone());
+        Some("handle".into())
+    });
+    let text = answer.unwrap().text;
+    let count = text.lines().count() - 2;
+    let next = next.unwrap();
+    assert_eq!(next, Page { limit: 500, token: None, offset: count, before: 0 });
+    assert_eq!(
+        text.lines().last().unwrap(),
+        format!("# {count} of 4213 pods shown; narrow with namespace, or repeat the call with continue=handle")
+    );
+    let rest = render(listing(table, Page { offset: 490, ..next }), &Presentation::default(), |page| {
+        assert_eq!(page, &Page { limit: 500, token: Some("api-token".into()), offset: 0, before: 500 });
+        None
+    });
+    let rest = rest.unwrap().text;
+    assert!(rest.starts_with("NAME\tREADY\nweb-00490\t"), "{rest}");
+    assert!(
+        rest.ends_with("# 491-500 of 4213 pods shown; this list cannot be continued: narrow with namespace"),
+        "{rest}"
+    );
+    let end = render(
+        listing(pods(names(13), None), Page { before: 4200, ..Page::first(500) }),
+        &Presentation::default(),
+        |_| None,
+    );
+    assert!(end.unwrap().text.ends_with("# 4201-4213 of 4213 pods shown: the end"));
+    let none = shown(listing(pods(names(0), None), Page::first(5)), Format::Table).unwrap();
+    assert_eq!(none.text, "no pods");
+}
+
+#[test]
+fn objects_are_masked_in_every_format() {
+    let list = json!({
+        "kind": "SecretList", "metadata": {"continue": "", "remainingItemCount": 0},
+        "items": [{"metadata": {"name": "a", "managedFields": [{}]}, "data": {"k": "Y2FuYXJ5"}}, {"metadata": {"name": "b\u{202e}"}}],
+    });
+    let list = Listing { resource: "secrets".into(), content: list, page: Page::first(20), narrow: "" };
+    let output = Output::new(Body::Objects { list, kind: "Secret".into() });
+    insta::assert_snapshot!(shown(output.clone(), Format::Json).unwrap().text, @r#"
+    [
+    {"data":{"k":"<masked 6 bytes>"},"metadata":{"name":"a"}},
+    {"metadata":{"name":"b�"}}
+    ]
+    "#);
+    insta::assert_snapshot!(shown(output, Format::Yaml).unwrap().text, @"
+    data:
+      k: <masked 6 bytes>
+    metadata:
+      name: a
+    ---
+    metadata:
+      name: b�
+    ");
+    let secret = json!({"kind": "Secret", "stringData": {"k": "canary"}});
+    let mut output = Output::new(Body::Object(secret.clone()));
+    output.structured = Some(json!({ "items": [secret] }));
+    for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml] {
+        let answer = shown(output.clone(), format).unwrap();
+        assert!(!format!("{answer:?}").contains("canary") && answer.text.contains("<masked 6 bytes>"), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_token_is_masked_in_cells_notes_hints_and_text() {
+    let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl";
+    let mut output = listing(pods([token.to_owned()], None), Page::first(5)).note(token);
+    output.next.push(token.into());
+    output.structured = Some(json!([token]));
+    let mut text = Output::new(Body::Text(token.into()));
+    text.next.push("resources_list".into());
+    for answer in [shown(output.clone(), Format::Table), shown(output, Format::Json), shown(text, Format::Table)] {
+        let answer = answer.unwrap();
+        assert!(
+            !format!("{answer:?}").contains("c2lnbmF0dXJl") && answer.text.contains("<masked token>"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn documents_survive_the_way_through_yaml() {
+    let object = json!({
+        "kind": "ConfigMap", "data": {"yes": "yes", "no": "no", "n": "1e3", "octal": "010", "empty": "", "text": "a\nb\n", "tilde": "~",
+            "long": "word ".repeat(60), "colon": "a: b", "hash": "a #b", "tab": "a\tb", "lines": "\n  indented\n\n", "date": "2026-01-01"},
+        "spec": {"replicas": 3, "on": true, "none": null, "ratio": 0.5, "list": [[], {}, [1, [2]]]},
+    });
+    let answer = shown(Output::new(Body::Object(object.clone())), Format::Yaml).unwrap();
+    let read: serde_json::Value = serde_saphyr::from_str(&answer.text).unwrap();
+    assert_eq!(read, object, "{}", answer.text);
+}
+
+#[test]
+fn one_giant_item_is_cut_and_said_so() {
+    let big = json!({"kind": "ConfigMap", "data": {"a": "line\n".repeat(20_000)}});
+    let answer = shown(Output::new(Body::Object(big.clone())), Format::Yaml).unwrap();
+    assert!(answer.text.len() <= Budget::CEILING.text && answer.text.contains("# cut: the first "));
+    let content = json!({"items": [big, {"kind": "ConfigMap"}]});
+    let list = Listing { resource: "configmaps".into(), content, page: Page::first(20), narrow: "namespace" };
+    let answer = shown(Output::new(Body::Objects { list, kind: "ConfigMap".into() }), Format::Json).unwrap();
+    assert!(answer.text.contains("# 1 of 2 configmaps shown") && answer.text.len() < 2 * Budget::CEILING.text);
+    let text = shown(Output::new(Body::Text("é".repeat(20_000))), Format::Table).unwrap();
+    assert!(text.text.len() <= Budget::DEFAULT.text);
+}
+
+#[test]
+fn unknown_formats_name_the_valid_ones() {
+    assert_eq!(Format::parse("wide").unwrap(), Format::Wide);
+    let failure = Format::parse("xml").unwrap_err();
+    assert_eq!(failure.to_string(), "there is no format \"xml\". Formats are table, wide, json, yaml");
+}
+
+proptest! {
+    /// Whatever the sizes are, following the handles shows every row once, and each answer keeps its budget.
+    #[test]
+    fn pages_show_every_row_once_inside_the_budget(sizes in proptest::collection::vec(1_usize..200, 0..300), limit in 1_u32..500, json: bool) {
+        let rows: Vec<String> = sizes.iter().enumerate().map(|(at, size)| format!("<{at}>{}", "x".repeat(*size))).collect();
+        let format = if json { Format::Json } else { Format::Table };
+        let step = limit as usize;
+        let (mut page, mut seen) = (Page::first(limit), Vec::new());
+        for _ in 0..=rows.len() {
+            // What an API server does: its token is the index of the next page's first row.
+            let start: usize = page.token.as_deref().map_or(0, |token| token.parse().unwrap());
+            let end = rows.len().min(start + step);
+            let mut table = pods(rows[start..end].iter().cloned(), None);
+            table.continue_token = (end < rows.len()).then(|| end.to_string());
+            let mut next = None;
+            let presentation = Presentation { format, ..Presentation::default() };
+            let answer = render(listing(table, page.clone()), &presentation, |page| { next = Some(page.clone()); Some("H".repeat(MAX_HANDLE)) }).unwrap();
+            let budget = if json { Budget::DEFAULT.text } else { Budget::DEFAULT.table };
+            prop_assert!(answer.text.len() <= budget);
+            seen.extend(answer.text.split('<').skip(1).map(|part| part.split('>').next().unwrap().parse::<usize>().unwrap()));
+            match next { Some(next) => page = next, None => break }
+        }
+        prop_assert_eq!(seen, (0..rows.len()).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,205 @@
+//! May this caller do this there? One decision per target, made here and nowhere else.
+//!
+//! [`Policy::authorize`] is the only maker of a [`Permit`], and `pool` gives a client for a permit only: a call that was
+//! not authorised cannot be expressed. What a caller may not see does not exist for it: [`Visible`] is the only list of
+//! clusters that tools get.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::{Access, Caller, Cluster, ClusterName, Failure, FailureKind, Principal, Target, ToolRef, Way};
+
+mod limits;
+
+pub use limits::{DeniedKind, Limits, Namespaces, Operation, Refusal};
+
+/// The hard limits of `[policy]`: no rule can lift them.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyConfig {
+    /// Only tools that read, and only requests that read.
+    pub read_only: bool,
+    /// No tool that deletes or executes.
+    pub disable_destructive: bool,
+    /// When not empty: only these tools.
+    pub enabled_tools: BTreeSet<String>,
+    /// Never these tools.
+    pub disabled_tools: BTreeSet<String>,
+    /// Kinds that are out of bounds.
+    pub denied: Vec<DeniedKind>,
+    /// Namespaces that are in or out of bounds.
+    pub namespaces: Namespaces,
+    /// Callers that share an identity may only read.
+    pub shared_reads_only: bool,
+}
+
+/// The decision maker of one generation.
+#[derive(Debug)]
+pub struct Policy {
+    config: PolicyConfig,
+    denied: Arc<[DeniedKind]>,
+    namespaces: Arc<Namespaces>,
+}
+
+/// The clusters that exist for a caller. Only [`Policy::visible`] makes one.
+#[derive(Debug, Clone)]
+pub struct Visible {
+    clusters: Vec<Seen>,
+}
+
+/// A cluster in the eyes of one caller.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// How the caller reaches it; `None` = it is only advertised: its realm and the missing step may be shown, no more.
+    pub way: Option<Way>,
+}
+
+/// The proof that this caller may use this tool on this target, with its limits. It cannot be cloned, and only
+/// [`Policy::authorize`] makes one.
+#[derive(Debug)]
+pub struct Permit {
+    caller: Caller,
+    target: Target,
+    way: Way,
+    tool: ToolRef,
+    limits: Limits,
+    rule: &'static str,
+}
+
+impl Permit {
+    /// Whose call it is.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Where it goes.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The way by which the caller reaches the cluster.
+    pub fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// The tool.
+    pub fn tool(&self) -> ToolRef {
+        self.tool
+    }
+
+    /// What the requests of this call may do; the send site holds each one against it.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Name of the rule that decided.
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+}
+
+impl Policy {
+    /// The policy of one generation.
+    pub fn new(config: PolicyConfig) -> Self {
+        let denied = config.denied.clone().into();
+        let namespaces = Arc::new(config.namespaces.clone());
+        Self { config, denied, namespaces }
+    }
+
+    /// Whether `principal` may call `tool` at all, somewhere: the same answer in `tools/list` and at the call.
+    pub fn may_call(&self, principal: &Principal, tool: ToolRef) -> bool {
+        let config = &self.config;
+        let named = |names: &[String]| names.iter().any(|name| name == tool.name);
+        let reads = tool.access == Access::Read;
+        let destroys = matches!(tool.access, Access::Delete | Access::Exec);
+        (config.enabled_tools.is_empty() || config.enabled_tools.contains(tool.name))
+            && !config.disabled_tools.contains(tool.name)
+            && principal.roles.as_deref().is_none_or(named)
+            && (reads || !(config.read_only || (principal.shared && config.shared_reads_only)))
+            && !(destroys && config.disable_destructive)
+    }
+
+    /// Whether `cluster` exists for `principal`.
+    pub fn sees(principal: &Principal, cluster: &Cluster) -> bool {
+        cluster.advertise || cluster.reach.way(principal).is_some()
+    }
+
+    /// The clusters that exist for `principal`, in the order given.
+    pub fn visible<'a>(principal: &Principal, clusters: impl IntoIterator<Item = &'a Arc<Cluster>>) -> Visible {
+        let seen = clusters.into_iter().filter_map(|cluster| {
+            let way = cluster.reach.way(principal).cloned();
+            (way.is_some() || cluster.advertise).then(|| Seen { cluster: Arc::clone(cluster), way })
+        });
+        Visible { clusters: seen.collect() }
+    }
+
+    /// Decides whether `caller` may use `tool` on `target`, logs and counts the decision.
+    ///
+    /// # Errors
+    /// A denied tool answers as an unknown one, a cluster out of reach as an unknown one (unless it is advertised: then
+    /// the missing step is named).
+    pub fn authorize(&self, caller: Caller, tool: ToolRef, target: Target) -> Result<Permit, Failure> {
+        let decision = self.decide(&caller, tool, &target);
+        let outcome = match &decision {
+            Ok((_, rule)) => rule,
+            Err(failure) => failure.code,
+        };
+        tracing::debug!(
+            tool = tool.name,
+            target = %target.address(),
+            realm = %caller.principal().realm,
+            outcome,
+            allowed = decision.is_ok(),
+            "decided"
+        );
+        let (way, rule) = decision?;
+        let limits = Limits {
+            access: tool.access,
+            dry_run_only: tool.access == Access::Write,
+            denied: Arc::clone(&self.denied),
+            namespaces: Arc::clone(&self.namespaces),
+        };
+        Ok(Permit { caller, target, way, tool, limits, rule })
+    }
+
+    fn decide(&self, caller: &Caller, tool: ToolRef, target: &Target) -> Result<(Way, &'static str), Failure> {
+        let principal = caller.principal();
+        if !self.may_call(principal, tool) {
+            return Err(Failure::new(FailureKind::UnknownTool, "unknown_tool", format!("unknown tool {}", tool.name)));
+        }
+        let cluster = &target.cluster;
+        match cluster.reach.way(principal) {
+            Some(Way::Unbound) => Err(unbound(&cluster.name)),
+            Some(way) => Ok((way.clone(), if way == &Way::Local { "local" } else { "read" })),
+            None if cluster.advertise => Err(Failure::new(
+                FailureKind::Denied,
+                "cluster_out_of_reach",
+                format!("you cannot reach cluster {}", cluster.name),
+            )
+            .hint(cluster.reach.missing_step.clone())),
+            None => Err(Failure::new(
+                FailureKind::UnknownTarget,
+                "unknown_target",
+                format!("no cluster {} that you can reach", cluster.name),
+            )),
+        }
+    }
+}
+
+fn unbound(name: &ClusterName) -> Failure {
+    Failure::new(FailureKind::Denied, "cluster_unbound", format!("cluster {name} was discovered but is not bound"))
+        .hint("Add a [[bind]] rule that matches it, or a [clusters.*] entry, to say with which credential it is used")
+}
+
+impl Visible {
+    /// The clusters, in inventory order.
+    pub fn iter(&self) -> impl Iterator<Item = &Seen> {
+        self.clusters.iter()
+    }
+
+    /// The clusters that the caller can use.
+    pub fn reachable(&self) -> impl Iterator<Item = &Seen> {
+        self.clusters.iter().filter(|seen| seen.way.as_ref().is_some_and(|way| way != &Way::Unbound))
+    }
+}

@@ -1,0 +1,127 @@
+//! `Permit` → `ClusterClient`: resolves the place, obtains the credential by the cluster's one strategy, and lends a
+//! shared connection.
+//!
+//! A [`Pool`] belongs to one generation; destinations whose cluster key did not change keep their connections over a
+//! reload, and all others are new.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::model::{Cluster, ClusterKey, Failure, FailureKind, Problem};
+use crate::policy::Permit;
+
+mod caches;
+mod classify;
+mod client;
+pub mod credential;
+mod discovery;
+mod place;
+mod reply;
+mod retry;
+mod send;
+mod table;
+mod transport;
+mod upstream;
+
+pub use client::ClusterClient;
+
+use caches::Caches;
+use credential::Compiled;
+use send::Sender;
+use upstream::Upstream;
+
+/// The clients of one generation.
+#[derive(Debug, Default)]
+pub struct Pool {
+    destinations: HashMap<ClusterKey, Destination>,
+    caches: Arc<Caches>,
+}
+
+#[derive(Debug, Clone)]
+struct Destination {
+    compiled: Arc<Compiled>,
+    upstream: Arc<Upstream>,
+}
+
+impl Pool {
+    /// The pool of a generation; destinations with an equal key and the caches are taken over from `previous`.
+    pub fn new(clusters: impl IntoIterator<Item = (Arc<Cluster>, Compiled)>, previous: Option<&Self>) -> Self {
+        let kept = |key: &ClusterKey| previous.and_then(|pool| pool.destinations.get(key)).cloned();
+        let destinations = clusters.into_iter().map(|(cluster, compiled)| {
+            let new = || Destination {
+                upstream: Arc::new(Upstream::new(compiled.key, cluster.endpoint.clone())),
+                compiled: Arc::new(compiled),
+            };
+            (cluster.key, kept(&cluster.key).unwrap_or_else(new))
+        });
+        Self {
+            destinations: destinations.collect(),
+            caches: previous.map(|pool| Arc::clone(&pool.caches)).unwrap_or_default(),
+        }
+    }
+
+    /// Checks that a cluster's TLS material can be used, without connecting.
+    ///
+    /// # Errors
+    /// What is wrong with the endpoint, as a problem at `origin`.
+    pub fn check(&self, cluster: &Cluster, origin: &str) -> Result<(), Problem> {
+        let Some(destination) = self.destinations.get(&cluster.key) else { return Ok(()) };
+        destination.upstream.transport(None).map(drop).map_err(|error| {
+            Problem::new(origin, crate::model::chain(&error), "check server, ca_file and tls_server_name")
+        })
+    }
+
+    /// A client for what `permit` permits, until `deadline`. On a warm path this sends nothing.
+    ///
+    /// # Errors
+    /// When no credential can be had, the API server takes the caller for somebody else, or the place cannot be resolved.
+    pub async fn client(&self, permit: Permit, deadline: Instant) -> Result<ClusterClient, Failure> {
+        let address = permit.target().address().to_string();
+        let opened = self.open(permit, deadline).await;
+        opened.map_err(|failure| if failure.target.is_none() { failure.target(address) } else { failure })
+    }
+
+    async fn open(&self, permit: Permit, deadline: Instant) -> Result<ClusterClient, Failure> {
+        let destination = self.destinations.get(&permit.target().cluster.key);
+        let Destination { compiled, upstream } =
+            destination.cloned().ok_or_else(|| Failure::internal("a permitted cluster has no destination"))?;
+        let caller = permit.caller();
+        let local = caller.principal().is_local();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let obtained = tokio::time::timeout(left, compiled.strategy.credential(caller)).await;
+        let credential = obtained
+            .map_err(|_elapsed| {
+                Failure::new(FailureKind::Credential, "credential_timeout", "no credential within the call's time")
+            })?
+            .map_err(|error| error.failure(local))?;
+        let transport = upstream.transport(credential.identity().map(AsRef::as_ref)).map_err(|error| {
+            Failure::new(FailureKind::Credential, "tls_setup", "the connection cannot be set up").because(&error)
+        })?;
+        let sender = Sender { upstream, transport, credential, permit, deadline };
+        let client = ClusterClient::open(sender, Arc::clone(&self.caches)).await?;
+        self.prove(&compiled, &client).await?;
+        Ok(client)
+    }
+
+    /// Where it is known who the API server must take the caller for, asks it once per caller and cluster.
+    async fn prove(&self, compiled: &Compiled, client: &ClusterClient) -> Result<(), Failure> {
+        let principal = client.principal();
+        let expected = compiled.expects(principal).map_err(|error| error.failure(principal.is_local()))?;
+        let Some(expected) = expected else { return Ok(()) };
+        let key = caches::view("proof", &compiled.key, principal).finish();
+        let ask = async {
+            let seen = client.whoami().await?;
+            match expected.differs(&seen) {
+                None => Ok(()),
+                Some(difference) => Err(Failure::new(
+                    FailureKind::Denied,
+                    "identity_mismatch",
+                    format!("the API server does not take you for who you are here: {difference}"),
+                )
+                .hint("Ask the operator to compare the cluster's template or expect_username with its authentication")),
+            }
+        };
+        self.caches.proofs.try_get_with(key, ask).await.map_err(|failure: Arc<Failure>| Failure::clone(&failure))
+    }
+}

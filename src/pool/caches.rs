@@ -1,0 +1,59 @@
+//! What outlives a call and a generation. Every key holds the cluster key and the caller's very token, so nothing is
+//! shared between callers but equal content, and a change of the cluster's configuration leaves old entries unused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+
+use super::discovery::{Content, Contents};
+use crate::model::{ClusterKey, KeyHasher, LogicalCluster, Principal};
+
+/// Discovery that a caller has read, at most; shared content counts once per pointer.
+const DISCOVERY_BYTES: u64 = 64 * 1024 * 1024;
+const DISCOVERY_LIFE: Duration = Duration::from_secs(600);
+const PLACES: u64 = 100_000;
+const PLACE_LIFE: Duration = Duration::from_secs(300);
+const PROOFS: u64 = 100_000;
+const PROOF_LIFE: Duration = Duration::from_secs(300);
+const REFRESH: Duration = Duration::from_secs(30);
+
+type Key = [u8; 32];
+
+/// The pool's caches.
+#[derive(Debug)]
+pub(super) struct Caches {
+    pub(super) contents: Contents,
+    pub(super) discovery: Cache<Key, Arc<Content>>,
+    /// Path → logical cluster name.
+    pub(super) places: Cache<Key, LogicalCluster>,
+    /// Callers whose SelfSubjectReview was what it must be.
+    pub(super) proofs: Cache<Key, ()>,
+    /// Views whose discovery was refreshed a short while ago.
+    pub(super) refreshed: moka::sync::Cache<Key, ()>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            contents: Contents::default(),
+            discovery: Cache::builder()
+                .max_capacity(DISCOVERY_BYTES)
+                .weigher(|_, content: &Arc<Content>| content.weight())
+                .time_to_live(DISCOVERY_LIFE)
+                .build(),
+            places: Cache::builder().max_capacity(PLACES).time_to_live(PLACE_LIFE).build(),
+            proofs: Cache::builder().max_capacity(PROOFS).time_to_live(PROOF_LIFE).build(),
+            refreshed: moka::sync::Cache::builder().max_capacity(PROOFS).time_to_live(REFRESH).build(),
+        }
+    }
+}
+
+/// A key for what `principal`, with this very token, has seen of a cluster.
+pub(super) fn view(kind: &str, key: &ClusterKey, principal: &Principal) -> KeyHasher {
+    KeyHasher::new(kind)
+        .field("cluster", key.bytes())
+        .field("iss", &principal.iss)
+        .field("sub", &principal.sub)
+        .field("token", principal.token_digest)
+}

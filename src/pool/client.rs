@@ -1,0 +1,312 @@
+//! `ClusterClient`: what a tool has in hand. One target, one identity, one permit; every request leaves through the send
+//! site.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::Method;
+use url::form_urlencoded;
+
+use super::caches::Caches;
+use super::discovery::{self, Content, Document};
+use super::place;
+use super::reply::clean;
+use super::send::{Ask, Sender};
+use super::table;
+use super::transport::Reply;
+use crate::model::{
+    ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, LogicalCluster, PathTrust, Place,
+    Principal, Table, Target, UserInfo, Way, WorkspacePath, names,
+};
+
+/// A client for one target under one identity, for one call.
+pub struct ClusterClient {
+    sender: Sender,
+    caches: Arc<Caches>,
+    target: Target,
+    /// The prefix of every request; changes once when a workspace was made anew under the same path.
+    prefix: Mutex<Arc<str>>,
+}
+
+impl fmt::Debug for ClusterClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterClient").field("target", &self.target.address().to_string()).finish_non_exhaustive()
+    }
+}
+
+impl ClusterClient {
+    /// Resolves the place and binds the client to it.
+    pub(super) async fn open(sender: Sender, caches: Arc<Caches>) -> Result<Self, Failure> {
+        let target = sender.permit.target().clone();
+        let client = Self { sender, caches, target, prefix: Mutex::new("".into()) };
+        let prefix: Arc<str> = match &client.target.place {
+            Place::Whole => "".into(),
+            Place::Name(name) => place::prefix(name).into(),
+            Place::Path(path) if client.target.cluster.paths == PathTrust::Trusted => {
+                format!("/clusters/{path}").into()
+            }
+            Place::Path(path) => place::prefix(&client.resolve(path, false).await?).into(),
+        };
+        client.set_prefix(prefix);
+        Ok(client)
+    }
+
+    /// The target of this call.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whose call it is.
+    pub fn principal(&self) -> &Arc<Principal> {
+        self.sender.permit.caller().principal()
+    }
+
+    /// The way by which the caller reaches the cluster.
+    pub fn way(&self) -> &Way {
+        self.sender.permit.way()
+    }
+
+    /// The namespace that is meant when none is given: the kubeconfig context's for the local caller, else `default`.
+    pub fn default_namespace(&self) -> &str {
+        self.target.cluster.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// Finds a kind by kind, plural, singular or short name, or `plural.group`, with an optional apiVersion.
+    ///
+    /// # Errors
+    /// When it is not served here, with near names; when discovery cannot be read.
+    pub async fn kind(&self, wanted: &str, api_version: Option<&str>) -> Result<ApiResource, Failure> {
+        discovery::kind(self, wanted, api_version).await
+    }
+
+    /// Everything that is served here.
+    ///
+    /// # Errors
+    /// When discovery cannot be read.
+    pub async fn kinds(&self) -> Result<ApiResources, Failure> {
+        discovery::all(self, false).await.map(Into::into)
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// The API server's answer when it is none, or no answer.
+    pub async fn get(
+        &self,
+        kind: &ApiResource,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<serde_json::Value, Failure> {
+        let name = names::object(name).map_err(|error| Failure::arguments(error.to_string()))?;
+        let path = format!("{}/{name}", collection(kind, namespace)?);
+        let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
+        json(&reply)
+    }
+
+    /// One page as the server's own Table; across namespaces with [`crate::model::Row::namespace`].
+    ///
+    /// # Errors
+    /// The API server's answer when it is none, or no answer.
+    pub async fn list(&self, kind: &ApiResource, request: &ListRequest) -> Result<Table, Failure> {
+        let across = kind.namespaced && request.namespace.is_none();
+        let object = if across { "Metadata" } else { "None" };
+        let path = list_path(kind, request, Some(object))?;
+        let ask = Ask { accept: table::ACCEPT, cluster_scoped: !kind.namespaced, ..Ask::get(path) };
+        let reply = self.request(&ask).await?;
+        table::parse(&reply.body).map_err(|error| {
+            Failure::new(FailureKind::Cluster, "unexpected_answer", clean(&error.to_string()))
+                .because(&error)
+                .hint("Ask for format=json")
+        })
+    }
+
+    /// One page of whole objects: the List object.
+    ///
+    /// # Errors
+    /// The API server's answer when it is none, or no answer.
+    pub async fn list_objects(&self, kind: &ApiResource, request: &ListRequest) -> Result<serde_json::Value, Failure> {
+        let path = list_path(kind, request, None)?;
+        let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
+        json(&reply)
+    }
+
+    /// Who the API server takes the caller for: SelfSubjectReview.
+    ///
+    /// # Errors
+    /// The API server's answer when it is none, or no answer.
+    pub async fn whoami(&self) -> Result<UserInfo, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Review {
+            status: ReviewStatus,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct ReviewStatus {
+            user_info: UserInfo,
+        }
+        let body = br#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
+        let ask = Ask {
+            method: Method::POST,
+            path: "/apis/authentication.k8s.io/v1/selfsubjectreviews".into(),
+            accept: "application/json",
+            body: Some(Bytes::from_static(body)),
+            cluster_scoped: true,
+        };
+        let reply = self.request(&ask).await?;
+        let review: Review = serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))?;
+        Ok(review.status.user_info)
+    }
+
+    /// Sends a request to the target. A path that was resolved earlier and now answers 403 or 404 is resolved once more:
+    /// the workspace may have been made anew under the same path.
+    pub(super) async fn request(&self, ask: &Ask) -> Result<Reply, Failure> {
+        let prefix = self.prefix();
+        let failure = match self.sender.send(&prefix, ask).await {
+            Ok(reply) => return Ok(reply),
+            Err(failure) => failure,
+        };
+        let gone = matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound);
+        let resolved = self.target.cluster.paths == PathTrust::Resolve;
+        let (Place::Path(path), true, true) = (&self.target.place, gone, resolved) else { return Err(failure) };
+        let now: Arc<str> = place::prefix(&self.resolve(path, true).await?).into();
+        if now == prefix {
+            return Err(failure);
+        }
+        self.set_prefix(Arc::clone(&now));
+        self.sender.send(&now, ask).await
+    }
+
+    /// A discovery document, from this caller's own view or from the server.
+    pub(super) async fn document(&self, document: Document, fresh: bool) -> Result<Arc<Content>, Failure> {
+        let key = self.view("discovery").field("document", format!("{document:?}")).finish();
+        if fresh {
+            self.caches.discovery.invalidate(&key).await;
+        }
+        let read = discovery::fetch(self, &self.caches.contents, &document);
+        self.caches.discovery.try_get_with(key, read).await.map_err(|failure| Failure::clone(&failure))
+    }
+
+    /// What this caller has read of the kinds here, without asking the server again.
+    pub(super) async fn known_kinds(&self) -> Vec<ApiResource> {
+        discovery::all(self, false).await.unwrap_or_default()
+    }
+
+    /// True at most once in 30 s for this caller here: whether a kind that was not found is worth a second look.
+    pub(super) fn may_refresh(&self) -> bool {
+        let key = self.view("refresh").finish();
+        let fresh = !self.caches.refreshed.contains_key(&key);
+        if fresh {
+            self.caches.refreshed.insert(key, ());
+        }
+        fresh
+    }
+
+    async fn resolve(&self, path: &WorkspacePath, fresh: bool) -> Result<LogicalCluster, Failure> {
+        let key = self.sender_view("place").field("path", path.as_str()).finish();
+        if fresh {
+            self.caches.places.invalidate(&key).await;
+        }
+        let walk = place::resolve(&self.sender, path);
+        self.caches.places.try_get_with(key, walk).await.map_err(|failure| Failure::clone(&failure))
+    }
+
+    /// A key for what this caller, with this very token, has seen of this place.
+    fn view(&self, kind: &str) -> KeyHasher {
+        self.sender_view(kind).field("place", self.prefix().as_bytes())
+    }
+
+    fn sender_view(&self, kind: &str) -> KeyHasher {
+        super::caches::view(kind, self.sender.transport.key(), self.principal())
+    }
+
+    fn prefix(&self) -> Arc<str> {
+        Arc::clone(&self.prefix.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set_prefix(&self, prefix: Arc<str>) {
+        *self.prefix.lock().unwrap_or_else(PoisonError::into_inner) = prefix;
+    }
+}
+
+/// `/api/v1/namespaces/a/pods`: every segment checked before it stands in a URL.
+fn collection(kind: &ApiResource, namespace: Option<&str>) -> Result<String, Failure> {
+    let arguments = |error: names::NameError| Failure::arguments(error.to_string());
+    let (group, version) =
+        (names::group(&kind.group).map_err(arguments)?, names::version(&kind.version).map_err(arguments)?);
+    let plural = names::plural(&kind.plural).map_err(arguments)?;
+    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    match namespace.filter(|_| kind.namespaced) {
+        Some(namespace) => {
+            Ok(format!("{root}/namespaces/{}/{plural}", names::namespace(namespace).map_err(arguments)?))
+        }
+        None => Ok(format!("{root}/{plural}")),
+    }
+}
+
+fn list_path(kind: &ApiResource, request: &ListRequest, include_object: Option<&str>) -> Result<String, Failure> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &request.limit.to_string());
+    let optional = [
+        ("labelSelector", request.label_selector.as_deref()),
+        ("fieldSelector", request.field_selector.as_deref()),
+        ("continue", request.continue_token.as_deref()),
+        ("includeObject", include_object),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            query.append_pair(key, value);
+        }
+    }
+    Ok(format!("{}?{}", collection(kind, request.namespace.as_deref())?, query.finish()))
+}
+
+fn json(reply: &Reply) -> Result<serde_json::Value, Failure> {
+    serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))
+}
+
+fn unexpected(error: &serde_json::Error) -> Failure {
+    Failure::new(FailureKind::Cluster, "unexpected_answer", "the answer is not the JSON that was asked for")
+        .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::{ApiResource, ListRequest, collection, list_path};
+
+    fn pods() -> ApiResource {
+        ApiResource {
+            group: String::new(),
+            version: "v1".into(),
+            plural: "pods".into(),
+            singular: "pod".into(),
+            kind: "Pod".into(),
+            short_names: vec![],
+            namespaced: true,
+            verbs: vec![],
+        }
+    }
+
+    #[test]
+    fn paths_are_built_from_checked_segments() {
+        assert_eq!(collection(&pods(), Some("a")).unwrap(), "/api/v1/namespaces/a/pods");
+        assert!(collection(&pods(), Some("../x")).is_err());
+        let request =
+            ListRequest { label_selector: Some("a=b,c!=d&limit=9".into()), limit: 5, ..ListRequest::default() };
+        let path = list_path(&pods(), &request, Some("None")).unwrap();
+        assert_eq!(path, "/api/v1/pods?limit=5&labelSelector=a%3Db%2Cc%21%3Dd%26limit%3D9&includeObject=None");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_stays_a_list_of_pods(namespace in any::<Option<String>>(), selector in any::<String>()) {
+            let request = ListRequest { namespace, label_selector: Some(selector), limit: 5, ..ListRequest::default() };
+            if let Ok(path) = list_path(&pods(), &request, None) {
+                let operation = crate::pool::classify::classify(&http::Method::GET, &path).unwrap();
+                prop_assert!(operation.verb == "list" && operation.resource == "pods" && operation.namespace == request.namespace);
+            }
+        }
+    }
+}

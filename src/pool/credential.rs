@@ -1,0 +1,409 @@
+//! With which credential: exactly one strategy per cluster, no fallback of any kind. A failed strategy is an error that
+//! names the step.
+//!
+//! A strategy is one file below this module, with its own typed configuration, and one line in [`STRATEGIES`]. Its
+//! `compile` checks what the operator wrote and yields plain data (who reaches the cluster, by which way) beside the
+//! object that obtains credentials, so that no lower floor needs strategy code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::SecretString;
+
+use crate::inventory::Entry;
+use template::Template;
+
+use crate::model::{
+    Caller, ClusterKey, Failure, FailureKind, KeyHasher, Principal, Problem, Reach, RealmName, UserInfo,
+};
+
+mod exec;
+mod impersonate;
+mod local;
+mod none;
+mod passthrough;
+mod shared;
+mod template;
+
+#[cfg(test)]
+mod contract;
+
+/// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches
+/// it, and only to a request of the cluster that it was obtained for.
+#[derive(Clone)]
+pub struct Credential {
+    key: ClusterKey,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    identity: Option<Arc<TlsIdentity>>,
+    expires: Option<SystemTime>,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Credential")
+            .field("key", &self.key)
+            .field("headers", &names)
+            .field("identity", &self.identity.is_some())
+            .field("expires", &self.expires)
+            .finish()
+    }
+}
+
+/// A credential was about to go to a cluster that it was not obtained for. This is a mistake of ours; nothing was sent.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a credential obtained for {obtained} was about to go to {bound}")]
+pub struct WrongCluster {
+    obtained: ClusterKey,
+    bound: ClusterKey,
+}
+
+impl Credential {
+    /// An `Authorization: Bearer` credential.
+    fn bearer(key: ClusterKey, token: &str) -> Result<Self, CredentialError> {
+        Self { key, headers: Vec::new(), identity: None, expires: None }.with(AUTHORIZATION, &format!("Bearer {token}"))
+    }
+
+    /// A credential of the connection alone.
+    fn certificate(key: ClusterKey, identity: Arc<TlsIdentity>) -> Self {
+        Self { key, headers: Vec::new(), identity: Some(identity), expires: None }
+    }
+
+    /// Adds a header; its value never shows in a log.
+    fn with(mut self, name: HeaderName, value: &str) -> Result<Self, CredentialError> {
+        let unprintable = || CredentialError::Unprintable { header: name.clone() };
+        // Bytes beyond ASCII would pass `from_str`, and each server reads them in its own way.
+        if !value.bytes().all(|c| c == b' ' || c.is_ascii_graphic()) {
+            return Err(unprintable());
+        }
+        let mut value = HeaderValue::from_str(value).map_err(|_invalid| unprintable())?;
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// Ends with `expires`.
+    fn until(mut self, expires: Option<SystemTime>) -> Self {
+        self.expires = expires;
+        self
+    }
+
+    /// Puts the credential on a request of the transport `bound`. Whatever was there under these names is replaced.
+    ///
+    /// # Errors
+    /// When the transport is of another cluster key: nothing is put on.
+    pub(super) fn attach(&self, bound: &ClusterKey, headers: &mut HeaderMap) -> Result<(), WrongCluster> {
+        if bound != &self.key {
+            return Err(WrongCluster { obtained: self.key, bound: *bound });
+        }
+        for (name, _) in &self.headers {
+            headers.remove(name);
+        }
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        Ok(())
+    }
+
+    /// The certificate that the connection must carry, if any.
+    pub(super) fn identity(&self) -> Option<&Arc<TlsIdentity>> {
+        self.identity.as_ref()
+    }
+
+    /// True once the credential has ended.
+    pub(super) fn expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+/// A client certificate with its key, both PEM.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    certificate: Vec<u8>,
+    key: SecretString,
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsIdentity(…)")
+    }
+}
+
+impl TlsIdentity {
+    fn new(certificate: Vec<u8>, key: &str) -> Self {
+        let digest = KeyHasher::new("tls-identity").field("certificate", &certificate).field("key", key).finish();
+        Self { certificate, key: SecretString::from(key.to_owned()), digest }
+    }
+
+    /// Tells two identities apart.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Puts the certificate into a client configuration; base64 is what a kubeconfig holds there.
+    pub(super) fn configure(&self, config: &mut kube::Config) {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        use secrecy::ExposeSecret as _;
+        config.auth_info.client_certificate_data = Some(STANDARD.encode(&self.certificate));
+        config.auth_info.client_key_data = Some(SecretString::from(STANDARD.encode(self.key.expose_secret())));
+    }
+}
+
+/// Why there is no credential.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The caller is of no realm that this strategy serves; the permit should have stopped the call.
+    #[error("the caller cannot use strategy {strategy}")]
+    NotReachable {
+        /// The strategy.
+        strategy: &'static str,
+    },
+    /// The caller's own token has ended.
+    #[error("your token has expired")]
+    SubjectExpired,
+    /// A part of the credential cannot stand in a header.
+    #[error("the {header} header cannot be built: control or non-ASCII characters")]
+    Unprintable {
+        /// The header.
+        header: HeaderName,
+    },
+    /// A name that the template makes is refused.
+    #[error("the template makes {what}, which is refused: {why}")]
+    Template {
+        /// Which part.
+        what: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A file of the credential cannot be read.
+    #[error("a credential file cannot be read")]
+    File(#[source] std::io::Error),
+    /// The kubeconfig cannot be read.
+    #[error("the kubeconfig cannot be read")]
+    Kubeconfig(#[source] crate::kubeconfig::KubeconfigError),
+    /// The kubeconfig user has nothing that we can use.
+    #[error("{0}")]
+    User(&'static str),
+    /// The credential plugin failed.
+    #[error("the credential plugin failed")]
+    Exec(#[source] exec::ExecError),
+}
+
+impl CredentialError {
+    /// What the caller sees of it. `hints` of local files go to the local caller only, who owns them.
+    pub fn failure(&self, local: bool) -> Failure {
+        let kind = match self {
+            Self::SubjectExpired => FailureKind::SignIn,
+            Self::NotReachable { .. } => FailureKind::Internal,
+            Self::Unprintable { .. }
+            | Self::Template { .. }
+            | Self::File(_)
+            | Self::Kubeconfig(_)
+            | Self::User(_)
+            | Self::Exec(_) => FailureKind::Credential,
+        };
+        let cause = if local { crate::model::chain(self) } else { self.to_string() };
+        let failure = Failure::new(kind, "no_credential", cause).because(self);
+        match self {
+            Self::SubjectExpired => failure.hint("Sign in again"),
+            Self::Exec(_) if local => {
+                failure.hint("Run the plugin's own sign-in, as kubectl does for this context, and call again")
+            }
+            Self::Template { .. } | Self::Unprintable { .. } => {
+                failure.hint("Ask the operator to change the impersonate template")
+            }
+            Self::NotReachable { .. } | Self::File(_) | Self::Kubeconfig(_) | Self::User(_) | Self::Exec(_) => {
+                failure.hint("Ask the operator to check this cluster's credential")
+            }
+        }
+    }
+}
+
+/// How a caller gets a credential for one cluster.
+pub trait Strategy: Send + Sync + fmt::Debug {
+    /// Obtains a credential for `caller`. Nothing is sent anywhere before the caller is known to be served.
+    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>>;
+
+    /// Who the API server must take the caller for; checked once per caller by SelfSubjectReview before anything else
+    /// is sent. `None` = whoever it says.
+    ///
+    /// # Errors
+    /// When the template makes a name that is refused.
+    fn expects(&self, _principal: &Principal) -> Result<Option<Expectation>, CredentialError> {
+        Ok(None)
+    }
+}
+
+/// Who an API server must take a caller for. `None` = not compared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// The user name, exactly.
+    pub username: Option<String>,
+    /// The uid, exactly.
+    pub uid: Option<String>,
+    /// The groups as a set; `system:authenticated`, which the API server adds, is taken off before.
+    pub groups: Option<Vec<String>>,
+    /// These extras; others, which the API server adds, are passed over.
+    pub extra: BTreeMap<String, String>,
+}
+
+impl Expectation {
+    /// What differs from `seen`, in words; `None` when it is who it must be.
+    pub fn differs(&self, seen: &UserInfo) -> Option<String> {
+        let wanted = self.username.as_deref().filter(|wanted| *wanted != seen.username);
+        if let Some(wanted) = wanted {
+            return Some(format!("it must take you for \"{wanted}\" but takes you for \"{}\"", seen.username));
+        }
+        if self.uid.as_deref().is_some_and(|wanted| wanted != seen.uid) {
+            return Some("it gives you another uid".to_owned());
+        }
+        let groups: BTreeSet<&str> =
+            seen.groups.iter().map(String::as_str).filter(|group| *group != "system:authenticated").collect();
+        let wanted = self.groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect::<BTreeSet<_>>());
+        if wanted.is_some_and(|wanted| wanted != groups) {
+            return Some("it gives you other groups".to_owned());
+        }
+        let kept = |(key, value): (&String, &String)| {
+            seen.extra.get(key).is_some_and(|values| values.as_slice() == [value.clone()])
+        };
+        (!self.extra.iter().all(kept)).then(|| "it gives you other extra attributes".to_owned())
+    }
+}
+
+/// A strategy, compiled for one cluster.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Who reaches the cluster.
+    pub reach: Reach,
+    /// Digest of everything that decides where and how a credential goes.
+    pub key: ClusterKey,
+    /// What obtains credentials.
+    pub strategy: Arc<dyn Strategy>,
+    /// The strategy's name.
+    pub name: &'static str,
+    expect_username: Option<Template>,
+}
+
+impl Compiled {
+    /// Who the API server must take `principal` for: what the strategy says, and what `expect_username` says.
+    ///
+    /// # Errors
+    /// When a template makes a name that is refused.
+    pub fn expects(&self, principal: &Principal) -> Result<Option<Expectation>, CredentialError> {
+        let by_strategy = self.strategy.expects(principal)?;
+        let Some(template) = &self.expect_username else { return Ok(by_strategy) };
+        let expected = by_strategy.unwrap_or_default();
+        Ok(Some(Expectation { username: Some(template.fill(principal, None)), ..expected }))
+    }
+}
+
+/// What a strategy's `compile` yields before the cluster key is known: the key covers `digest`.
+struct Draft {
+    reach: Reach,
+    digest: [u8; 32],
+    build: Box<dyn FnOnce(ClusterKey) -> Arc<dyn Strategy>>,
+}
+
+/// What strategies may know of the rest of the configuration.
+#[derive(Debug, Clone)]
+pub struct CompileContext {
+    /// The realms whose tokens are accepted at the door; `local` alone in local mode.
+    pub home_realms: Vec<RealmName>,
+}
+
+impl CompileContext {
+    /// True without any realm: the caller is the person at this machine.
+    pub fn local_mode(&self) -> bool {
+        self.home_realms.iter().all(|realm| realm.as_str() == RealmName::LOCAL)
+    }
+}
+
+type Compile = fn(&Entry, &CompileContext) -> Result<Draft, Vec<Problem>>;
+
+/// All strategies: one line each.
+const STRATEGIES: &[(&str, Compile)] = &[
+    ("impersonate", impersonate::compile),
+    ("local", local::compile),
+    ("none", none::compile),
+    ("passthrough", passthrough::compile),
+];
+
+/// Compiles the strategy that `entry` names.
+///
+/// # Errors
+/// Every mistake in what the operator wrote, by key.
+pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<Problem>> {
+    let written = entry.settings.strategy.as_str();
+    let Some((name, compile)) = STRATEGIES.iter().find(|(name, _)| *name == written) else {
+        let valid: Vec<&str> = STRATEGIES.iter().map(|(name, _)| *name).collect();
+        let what = match written {
+            "exchange" | "chain" | "static" | "in_cluster" => {
+                format!("strategy \"{written}\" is not available in this version")
+            }
+            _ => format!("there is no strategy \"{written}\""),
+        };
+        return Err(vec![problem(entry, "strategy", what, format!("use one of {}", valid.join(", ")))]);
+    };
+    let identity_strategy = matches!(*name, "impersonate" | "passthrough");
+    if identity_strategy && entry.endpoint.insecure {
+        let fix = "give the cluster's CA in ca_file";
+        return Err(vec![problem(
+            entry,
+            "server",
+            "insecure-skip-tls-verify with a person's identity is refused",
+            fix,
+        )]);
+    }
+    let draft = compile(entry, context)?;
+    let expect_username = template(entry, "expect_username", entry.settings.expect_username.as_deref())?;
+    let key = cluster_key(entry, &draft.digest);
+    Ok(Compiled { reach: draft.reach, key, strategy: (draft.build)(key), name, expect_username })
+}
+
+/// Compiles an optional template at `key`.
+fn template(entry: &Entry, key: &str, text: Option<&str>) -> Result<Option<Template>, Vec<Problem>> {
+    let compiled = text.map(|text| Template::parse(text, false)).transpose();
+    compiled.map_err(|error| vec![problem(entry, key, error.to_string(), error.fix())])
+}
+
+/// A problem at a key of this entry.
+fn problem(entry: &Entry, key: &str, what: impl Into<String>, fix: impl Into<String>) -> Problem {
+    let origin = entry.origin.clone().unwrap_or_else(|| format!("clusters.{}", entry.name));
+    Problem::new(format!("{origin}.{key}"), what, fix)
+}
+
+fn cluster_key(entry: &Entry, strategy_digest: &[u8; 32]) -> ClusterKey {
+    let settings = &entry.settings;
+    KeyHasher::new("cluster")
+        .field("name", entry.name.as_str())
+        .field("server", &entry.endpoint.server)
+        .optional("ca", entry.endpoint.ca.as_deref())
+        .optional("tls-server-name", entry.endpoint.tls_server_name.as_deref())
+        .field("insecure", [u8::from(entry.endpoint.insecure)])
+        .field("strategy", &settings.strategy)
+        .optional("realm", settings.realm.as_ref().map(RealmName::as_str))
+        .list("audiences", &settings.audiences)
+        .optional("link", settings.link.as_deref())
+        .optional("scope", settings.scope.as_deref())
+        .list("realms", settings.realms.iter().map(RealmName::as_str))
+        .optional("expect", settings.expect_username.as_deref())
+        .field("strategy-digest", strategy_digest)
+        .into()
+}
+
+/// The realms of `realms`, which `impersonate` and every shared strategy need.
+fn required_realms(entry: &Entry) -> Result<Vec<RealmName>, Vec<Problem>> {
+    let realms = &entry.settings.realms;
+    if realms.is_empty() {
+        let fix = "write realms = [\"…\"]: the realms whose callers may use this cluster";
+        return Err(vec![problem(entry, "realms", "missing", fix)]);
+    }
+    Ok(realms.clone())
+}

@@ -1,0 +1,52 @@
+//! `local`: the kubeconfig user of the person at this machine (token, certificate, exec plugin). Only in local mode,
+//! where the caller is that person.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::shared::KubeconfigUser;
+use super::{CompileContext, Credential, CredentialError, Draft, Strategy, problem};
+use crate::inventory::Entry;
+use crate::model::{Caller, ClusterKey, KeyHasher, Problem, Reach, RealmName, Way};
+
+#[derive(Debug)]
+struct Local {
+    key: ClusterKey,
+    user: KubeconfigUser,
+}
+
+pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, Vec<Problem>> {
+    if !context.local_mode() {
+        let fix = "use it without [realms.*] only; with realms, impersonate or passthrough carry the caller's identity";
+        return Err(vec![problem(entry, "strategy", "strategy \"local\" works in local mode only", fix)]);
+    }
+    let Some(local) = &entry.settings.local else {
+        let fix = "discover the cluster with a [[sources]] entry of type \"kubeconfig\"";
+        return Err(vec![problem(entry, "strategy", "strategy \"local\" needs a kubeconfig context", fix)]);
+    };
+    let (files, name) = (local.files.clone(), local.context.clone());
+    let paths = files.iter().map(|file| file.as_os_str().as_encoded_bytes());
+    let digest = KeyHasher::new("local").list("files", paths).field("context", &name).finish();
+    let endpoint = entry.endpoint.clone();
+    let way = Way::Local;
+    Ok(Draft {
+        reach: Reach::by([RealmName::local()], &way, "it is used by the person at the gateway's machine only"),
+        digest,
+        build: Box::new(move |key| {
+            let user = KubeconfigUser::context(files, name, endpoint);
+            Arc::new(Local { key, user })
+        }),
+    })
+}
+
+impl Strategy for Local {
+    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+        Box::pin(async move {
+            if !caller.principal().is_local() {
+                return Err(CredentialError::NotReachable { strategy: "local" });
+            }
+            self.user.credential(self.key).await
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! Which kinds a cluster or workspace serves.
+//!
+//! On Kubernetes: aggregated discovery, two requests. On kcp: plain and lazy, one group-version at a time, because its
+//! `/apis` answers a plain list whatever is asked and its aggregated `/api` leaves out bound resources (measured). What
+//! was read is shared between callers by content, but a caller's pointer to it exists only after that caller's own
+//! success there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Deserialize;
+
+use super::client::ClusterClient;
+use super::send::Ask;
+use crate::model::key::digest;
+use crate::model::{ApiResource, ClusterKind, Failure, FailureKind, names};
+
+pub(super) mod find;
+mod wire;
+
+use find::Wanted;
+use wire::{Aggregated, GroupList, Kind, ResourceList};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+/// Group-versions read at once.
+const AT_ONCE: usize = 8;
+
+/// One discovery document, as a caller has read it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Document {
+    /// Everything: of a Kubernetes cluster in two requests.
+    All,
+    /// The names of the groups with their preferred versions.
+    Groups,
+    /// One group-version; the group is empty for core.
+    Version(String, String),
+}
+
+/// What a document holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Kinds, in the server's order of preference.
+    Kinds(Vec<ApiResource>),
+    /// Preferred group-versions, in the server's order.
+    Versions(Vec<(String, String)>),
+}
+
+impl Content {
+    /// Roughly the memory it takes, for the cache's bound.
+    pub(super) fn weight(&self) -> u32 {
+        let bytes = match self {
+            Self::Kinds(kinds) => kinds.len() * 320,
+            Self::Versions(versions) => versions.len() * 80,
+        };
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+/// Contents by digest of the bytes that they were read from: equal content is stored once.
+#[derive(Debug, Default)]
+pub(super) struct Contents(Mutex<HashMap<[u8; 32], Weak<Content>>>);
+
+impl Contents {
+    fn share(
+        &self,
+        bodies: &[&[u8]],
+        read: impl FnOnce() -> Result<Content, Failure>,
+    ) -> Result<Arc<Content>, Failure> {
+        let key = digest(&bodies.concat());
+        let held = |contents: &HashMap<_, Weak<Content>>| contents.get(&key).and_then(Weak::upgrade);
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = held(&lock()) {
+            return Ok(content);
+        }
+        let content = Arc::new(read()?);
+        let mut contents = lock();
+        contents.retain(|_, content| content.strong_count() > 0);
+        contents.insert(key, Arc::downgrade(&content));
+        Ok(content)
+    }
+}
+
+/// Finds one kind.
+///
+/// # Errors
+/// When it is not served here (with near names), or discovery cannot be read.
+pub(super) async fn kind(
+    client: &ClusterClient,
+    wanted: &str,
+    api_version: Option<&str>,
+) -> Result<ApiResource, Failure> {
+    let wanted = Wanted::parse(wanted, api_version)?;
+    for fresh in [false, true] {
+        let tried = look(client, &wanted, fresh).await;
+        match tried {
+            Ok(Some(found)) => return Ok(found),
+            // What is cached may be older than a new CRD: looked at once more, unless that was tried just now.
+            Ok(None) if !fresh && client.may_refresh() => {}
+            Ok(None) => break,
+            Err(failure) => return Err(failure),
+        }
+    }
+    let known = client.known_kinds().await;
+    Err(not_served(client, &wanted, &known))
+}
+
+/// Everything that is served here.
+pub(super) async fn all(client: &ClusterClient, fresh: bool) -> Result<Vec<ApiResource>, Failure> {
+    match client.target().cluster.kind {
+        ClusterKind::Kcp => each_version(client, fresh).await,
+        ClusterKind::Kubernetes | ClusterKind::Kind => {
+            let content = client.document(Document::All, fresh).await?;
+            match content.as_ref() {
+                Content::Kinds(kinds) => Ok(kinds.clone()),
+                Content::Versions(_) => each_version(client, fresh).await,
+            }
+        }
+    }
+}
+
+async fn look(client: &ClusterClient, wanted: &Wanted, fresh: bool) -> Result<Option<ApiResource>, Failure> {
+    let kcp = client.target().cluster.kind == ClusterKind::Kcp;
+    let lazily = match wanted.group_version() {
+        Some((group, version)) if kcp => Some(Document::Version(group.to_owned(), version.to_owned())),
+        None if kcp && wanted.group().is_none_or(str::is_empty) => {
+            Some(Document::Version(String::new(), "v1".to_owned()))
+        }
+        _ => None,
+    };
+    if let Some(document) = lazily {
+        match client.document(document, fresh).await {
+            Ok(content) => {
+                let Content::Kinds(kinds) = content.as_ref() else { return Ok(None) };
+                let found = find::find(kinds, wanted).cloned();
+                if found.is_some() || wanted.group_version().is_some() {
+                    return Ok(found);
+                }
+            }
+            Err(failure) if failure.kind == FailureKind::NotFound => return Ok(None),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(find::find(&all(client, fresh).await?, wanted).cloned())
+}
+
+async fn each_version(client: &ClusterClient, fresh: bool) -> Result<Vec<ApiResource>, Failure> {
+    let groups = client.document(Document::Groups, fresh).await?;
+    let Content::Versions(versions) = groups.as_ref() else { return Ok(Vec::new()) };
+    let core = (String::new(), "v1".to_owned());
+    let documents = std::iter::once(core).chain(versions.iter().cloned());
+    let read = stream::iter(documents.map(|(group, version)| async move {
+        match client.document(Document::Version(group, version), fresh).await {
+            Ok(content) => Ok(Some(content)),
+            // An aggregated API that is down, or a group that went away in between, costs the others nothing.
+            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::Cluster) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }));
+    let contents: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;
+    let kinds = contents.iter().flatten().flat_map(|content| match content.as_ref() {
+        Content::Kinds(kinds) => kinds.clone(),
+        Content::Versions(_) => Vec::new(),
+    });
+    Ok(kinds.collect())
+}
+
+/// Reads a document from the server.
+pub(super) async fn fetch(
+    client: &ClusterClient,
+    contents: &Contents,
+    document: &Document,
+) -> Result<Arc<Content>, Failure> {
+    match document {
+        Document::All => fetch_all(client, contents).await,
+        Document::Groups => {
+            let reply = client.request(&Ask::get("/apis")).await?;
+            contents.share(&[&reply.body], || {
+                read::<GroupList>(&reply.body).map(|list| Content::Versions(list.preferred()))
+            })
+        }
+        Document::Version(group, version) => {
+            let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+            let reply = client.request(&Ask::get(path)).await?;
+            contents.share(&[b"version", &reply.body], || {
+                read::<ResourceList>(&reply.body).map(|list| Content::Kinds(list.kinds(group, version)))
+            })
+        }
+    }
+}
+
+async fn fetch_all(client: &ClusterClient, contents: &Contents) -> Result<Arc<Content>, Failure> {
+    let ask = |path: &str| Ask { accept: AGGREGATED, ..Ask::get(path) };
+    let (core_ask, groups_ask) = (ask("/api"), ask("/apis"));
+    let (core, groups) = futures::try_join!(client.request(&core_ask), client.request(&groups_ask))?;
+    let aggregated = |body: &[u8]| read::<Kind>(body).is_ok_and(|kind| kind.kind == "APIGroupDiscoveryList");
+    if !aggregated(&core.body) || !aggregated(&groups.body) {
+        // Servers before 1.26, and proxies that do not pass the Accept header on: one request per group-version.
+        return contents.share(&[b"plain", &groups.body], || {
+            read::<GroupList>(&groups.body).map(|list| Content::Versions(list.preferred()))
+        });
+    }
+    contents.share(&[&core.body, b"\0", &groups.body], || {
+        let mut kinds = read::<Aggregated>(&core.body)?.kinds();
+        kinds.extend(read::<Aggregated>(&groups.body)?.kinds());
+        Ok(Content::Kinds(kinds))
+    })
+}
+
+fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        Failure::new(FailureKind::Cluster, "unexpected_answer", "the discovery document cannot be read").because(&error)
+    })
+}
+
+fn not_served(client: &ClusterClient, wanted: &Wanted, known: &[ApiResource]) -> Failure {
+    let what = match client.target().cluster.kind {
+        ClusterKind::Kcp => "this workspace",
+        ClusterKind::Kubernetes | ClusterKind::Kind => "this cluster",
+    };
+    let failure = Failure::new(FailureKind::NotFound, "kind_not_served", format!("{what} does not serve {wanted}"))
+        .target(client.target().address().to_string());
+    let spellings: Vec<String> = known.iter().flat_map(|kind| [kind.qualified(), kind.kind.to_lowercase()]).collect();
+    let near = names::near(wanted.text(), spellings.iter().map(String::as_str), 5);
+    if near.is_empty() { failure } else { failure.hint(format!("Served here: {}", near.join(", "))) }
+}

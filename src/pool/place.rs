@@ -1,0 +1,92 @@
+//! From a workspace's path to its logical cluster name, so that no credential ever goes below a possible mount.
+//!
+//! A shard forwards a request below a mount to any URL, with all its headers, before authentication. A single segment is
+//! never a mount. So the walk starts at the path's first segment and reads, with the caller's own credential, each
+//! child's Workspace object in its parent, addressed by name: `spec.cluster` is the next step; an item with `spec.mount`
+//! or without `spec.cluster` is a leaf that is never followed (DESIGN 15).
+
+use serde::Deserialize;
+
+use super::send::{Ask, Sender};
+use crate::model::{Failure, FailureKind, LogicalCluster, WorkspacePath};
+
+#[derive(Deserialize)]
+struct Workspace {
+    #[serde(default)]
+    spec: Spec,
+}
+
+#[derive(Deserialize, Default)]
+struct Spec {
+    #[serde(default)]
+    cluster: String,
+    #[serde(default)]
+    mount: Option<serde::de::IgnoredAny>,
+}
+
+/// The prefix of requests to a logical cluster.
+pub(super) fn prefix(name: &LogicalCluster) -> String {
+    format!("/clusters/{name}")
+}
+
+/// Walks `path` down from its first segment.
+///
+/// # Errors
+/// When a parent cannot be read, a child is not there, or is a mount or not ready.
+pub(super) async fn resolve(sender: &Sender, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
+    let mut segments = path.segments();
+    let first = segments.next().unwrap_or_default();
+    let mut here = LogicalCluster::parse(first).map_err(|error| Failure::arguments(error.to_string()))?;
+    let mut walked = first.to_owned();
+    for child in segments {
+        here = step(sender, &here, &walked, child).await?;
+        walked = format!("{walked}:{child}");
+    }
+    Ok(here)
+}
+
+async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &str) -> Result<LogicalCluster, Failure> {
+    let ask = Ask { cluster_scoped: true, ..Ask::get(format!("/apis/tenancy.kcp.io/v1alpha1/workspaces/{child}")) };
+    let reply = match sender.send(&prefix(parent), &ask).await {
+        Ok(reply) => reply,
+        Err(failure) if matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound) => {
+            return Err(unreadable(walked, child, &failure));
+        }
+        Err(failure) => return Err(failure),
+    };
+    let workspace: Workspace = serde_json::from_slice(&reply.body).map_err(|error| {
+        Failure::new(FailureKind::Cluster, "unexpected_answer", "the Workspace object cannot be read").because(&error)
+    })?;
+    if workspace.spec.mount.is_some() {
+        return Err(leaf(
+            walked,
+            child,
+            "workspace_mount",
+            "is a mount of another server; no credential is sent there",
+        )
+        .hint("Add the mount's target as a cluster of its own, with its own realm and strategy"));
+    }
+    if workspace.spec.cluster.is_empty() {
+        return Err(
+            leaf(walked, child, "workspace_not_ready", "has no logical cluster yet").hint("Try again when it is ready")
+        );
+    }
+    LogicalCluster::parse(&workspace.spec.cluster)
+        .map_err(|error| Failure::new(FailureKind::Cluster, "unexpected_answer", error.to_string()))
+}
+
+fn leaf(walked: &str, child: &str, code: &'static str, what: &str) -> Failure {
+    Failure::new(FailureKind::NotFound, code, format!("workspace {walked}:{child} {what}"))
+        .doing("resolving the workspace")
+}
+
+/// No or unknown: a 403 and a 404 say the same.
+fn unreadable(walked: &str, child: &str, failure: &Failure) -> Failure {
+    let cause = format!("workspace {child} in {walked} is not there, or you cannot read it");
+    let hint = "If you know that it exists, address it by its logical cluster name (<kcp>:<name>); an operator whose kcp \
+         has no mounts can set paths = \"trusted\" for it";
+    let detail = failure.to_string();
+    Failure { detail: Some(detail), ..Failure::new(FailureKind::NotFound, "workspace_unresolved", cause) }
+        .doing("resolving the workspace")
+        .hint(hint)
+}

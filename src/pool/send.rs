@@ -1,0 +1,160 @@
+//! The send site: the only place where a request to a cluster leaves. It reads what the request would do, holds that
+//! against the permit, attaches the credential to a fresh set of headers (no inbound header is ever copied), and compares
+//! cluster keys once more.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Request};
+use http_body_util::Full;
+
+use super::classify::classify;
+use super::credential::Credential;
+use super::reply::{failure, unreachable};
+use super::retry;
+use super::transport::{Reply, Transport};
+use super::upstream::Upstream;
+use crate::model::{Failure, FailureKind};
+use crate::policy::{Operation, Permit, Refusal};
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubeferry/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One request, before it is known whether it may leave.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    /// Path and query relative to the cluster or workspace.
+    pub(super) path: String,
+    pub(super) accept: &'static str,
+    pub(super) body: Option<Bytes>,
+    /// Discovery said that the kind is in no namespace.
+    pub(super) cluster_scoped: bool,
+}
+
+impl Ask {
+    /// A GET of JSON.
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), accept: "application/json", body: None, cluster_scoped: false }
+    }
+}
+
+/// What every request of one call shares.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) transport: Arc<Transport>,
+    pub(super) credential: Credential,
+    pub(super) permit: Permit,
+    pub(super) deadline: Instant,
+}
+
+impl Sender {
+    /// Sends `ask` to a place (`""`, or `/clusters/<ref>` with a checked ref) and gives back a success.
+    pub(super) async fn send(&self, place: &str, ask: &Ask) -> Result<Reply, Failure> {
+        let operation = self.admit(ask)?;
+        let outcome = self.exchange(place, ask).await?;
+        match outcome {
+            Ok(reply) if reply.head.status.is_success() => Ok(reply),
+            Ok(reply) => Err(failure(&reply, &operation)),
+            Err(error) => Err(unreachable(&error)),
+        }
+        .map_err(|failure| failure.target(self.permit.target().address().to_string()))
+    }
+
+    /// Reads the request and holds it against the permit.
+    fn admit(&self, ask: &Ask) -> Result<Operation, Failure> {
+        let operation =
+            classify(&ask.method, &ask.path).map(|read| Operation { cluster_scoped: ask.cluster_scoped, ..read });
+        let held = operation.and_then(|operation| self.permit.limits().hold(&operation).map(|()| operation));
+        held.map_err(|refusal| self.refused(&refusal))
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Failure {
+        let failure = Failure::new(FailureKind::Denied, "policy", refusal.to_string());
+        let namespaces = &self.permit.limits().namespaces;
+        match refusal {
+            Refusal::AllNamespaces if namespaces.allow.is_empty() => {
+                failure.hint(format!("Name a namespace; these are out of bounds: {}", namespaces.deny.join(", ")))
+            }
+            Refusal::AllNamespaces | Refusal::Namespace { .. } if !namespaces.allow.is_empty() => {
+                failure.hint(format!("These are in bounds: {}", namespaces.allow.join(", ")))
+            }
+            Refusal::Access { .. }
+            | Refusal::DryRunOnly
+            | Refusal::Kind { .. }
+            | Refusal::Namespace { .. }
+            | Refusal::AllNamespaces
+            | Refusal::Never { .. } => failure,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        place: &str,
+        ask: &Ask,
+    ) -> Result<Result<Reply, super::transport::TransportError>, Failure> {
+        let mut again = false;
+        loop {
+            let left = self.left()?;
+            let request = self.request(place, ask)?;
+            let turn = tokio::time::timeout(left, self.upstream.turn());
+            let turn = turn.await.map_err(|_elapsed| busy(&self.permit))?;
+            let outcome = self.transport.send(request, left).await;
+            drop(turn);
+            let Some(pause) = retry::after(&ask.method, &outcome, again) else { return Ok(outcome) };
+            if pause >= self.left()? {
+                return Ok(outcome);
+            }
+            tokio::time::sleep(pause).await;
+            again = true;
+        }
+    }
+
+    fn request(&self, place: &str, ask: &Ask) -> Result<Request<Full<Bytes>>, Failure> {
+        if self.credential.expired(SystemTime::now()) {
+            return Err(Failure::new(
+                FailureKind::SignIn,
+                "credential_expired",
+                "the credential expired during the call",
+            )
+            .hint("Call again"));
+        }
+        let url = self
+            .transport
+            .url(&format!("{place}{}", ask.path))
+            .map_err(|error| Failure::internal(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
+        if ask.body.is_some() {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
+        let attached = self.credential.attach(self.transport.key(), &mut headers);
+        attached.map_err(|wrong| Failure::internal(wrong.to_string()))?;
+        let body = Full::new(ask.body.clone().unwrap_or_default());
+        let mut request = Request::builder().method(ask.method.clone()).uri(url).body(body);
+        if let Ok(request) = &mut request {
+            *request.headers_mut() = headers;
+        }
+        request.map_err(|error| Failure::internal(error.to_string()))
+    }
+
+    /// What is left of the call's time.
+    fn left(&self) -> Result<Duration, Failure> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let address = self.permit.target().address().to_string();
+            return Err(Failure::new(FailureKind::Unreachable, "deadline", "the call's time is over").target(address));
+        }
+        Ok(left)
+    }
+}
+
+fn busy(permit: &Permit) -> Failure {
+    Failure::new(FailureKind::Overloaded, "cluster_queue_full", "too many requests to this cluster are under way")
+        .target(permit.target().address().to_string())
+        .retry(Duration::from_secs(1))
+}

@@ -1,0 +1,177 @@
+//! The names of spans, fields and metrics in one list, and the set-up of the log.
+//!
+//! The log goes to standard error only: standard output belongs to MCP over stdio. Some libraries write whole messages at
+//! their lower levels: rmcp logs parameters and results at DEBUG, kube logs response bodies at WARN. No directive can
+//! open these (see [`init_logging`]).
+
+use std::io::{IsTerminal, stderr};
+use std::str::FromStr;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+/// Names of spans.
+pub mod span {
+    /// One HTTP request, from the accepted head to the answer's head.
+    pub const REQUEST: &str = "request";
+    /// One tool call, on any transport.
+    pub const CALL: &str = "call";
+}
+
+/// Names of fields in spans and events.
+pub mod field {
+    /// The request id that kubeferry made; also the header `x-request-id` of the answer.
+    pub const REQUEST_ID: &str = "request_id";
+    /// The request id that the client claims, cut and cleaned; for correlation only.
+    pub const CLIENT_REQUEST_ID: &str = "client_request_id";
+    /// The name of the tool.
+    pub const TOOL: &str = "tool";
+    /// The realm of the caller.
+    pub const REALM: &str = "realm";
+    /// The generation of `Live` that served the call.
+    pub const GENERATION: &str = "generation";
+}
+
+/// Names of metrics, with their units.
+pub mod metric {
+    /// Requests by route and status. Unit: 1.
+    pub const HTTP_REQUESTS: &str = "kubeferry_http_requests_total";
+    /// Time from an accepted head to the answer's head, by route. Unit: seconds.
+    pub const HTTP_DURATION: &str = "kubeferry_http_request_duration_seconds";
+    /// Open connections. Unit: 1.
+    pub const CONNECTIONS: &str = "kubeferry_connections";
+    /// Connections turned away at the cap. Unit: 1.
+    pub const CONNECTIONS_REFUSED: &str = "kubeferry_connections_refused_total";
+    /// Requests turned away with 503 because too many were in flight. Unit: 1.
+    pub const REQUESTS_SHED: &str = "kubeferry_requests_shed_total";
+    /// Tool calls by tool and outcome, where the outcome is `ok` or the word of a failure's kind. Unit: 1.
+    pub const CALLS: &str = "kubeferry_tool_calls_total";
+    /// Time of a tool call, by tool. Unit: seconds.
+    pub const CALL_DURATION: &str = "kubeferry_tool_call_duration_seconds";
+}
+
+/// What the log is filtered by before the operator's own directives.
+pub const DEFAULT_DIRECTIVES: &str = "info,rmcp=warn,kube=error,kube_client=error,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tower=warn";
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One JSON object per line.
+    Json,
+    /// One line of text per event.
+    Text,
+}
+
+impl FromStr for LogFormat {
+    type Err = LogError;
+
+    fn from_str(text: &str) -> Result<Self, LogError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            _ => Err(LogError::Format(text.to_owned())),
+        }
+    }
+}
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// An unknown format.
+    #[error("unknown log format {0:?}: write auto, json or text")]
+    Format(String),
+    /// Directives that cannot be read.
+    #[error("the log directives {directives:?} cannot be read")]
+    Directives {
+        /// As written.
+        directives: String,
+        /// What is wrong with them.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Somebody else set up the log of this process.
+    #[error("the log is set up already")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends the log to standard error. `directives` (as `debug` or `kubeferry=trace,info`) come after
+/// [`DEFAULT_DIRECTIVES`]; what [`may_hold_content`] says stays closed whatever they say.
+///
+/// # Errors
+/// When the directives cannot be read, or a log is set up already.
+pub fn init_logging(format: LogFormat, directives: &str) -> Result<(), LogError> {
+    let json = match format {
+        LogFormat::Auto => !stderr().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_target(true);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if json {
+        Box::new(lines.json().flatten_event(true))
+    } else {
+        Box::new(lines.with_ansi(stderr().is_terminal()))
+    };
+    let closed = filter_fn(|metadata| !may_hold_content(metadata));
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter(directives)?.and(closed)))
+        .try_init()
+        .map_err(LogError::Twice)
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, LogError> {
+    let all = if directives.is_empty() {
+        DEFAULT_DIRECTIVES.to_owned()
+    } else {
+        format!("{DEFAULT_DIRECTIVES},{directives}")
+    };
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(all)
+        .map_err(|source| LogError::Directives { directives: directives.to_owned(), source })
+}
+
+/// True for events that may carry parameters, results, bodies or headers of other people's requests.
+pub fn may_hold_content(metadata: &Metadata<'_>) -> bool {
+    too_low(metadata.target(), *metadata.level())
+}
+
+fn too_low(target: &str, level: Level) -> bool {
+    let library = target.split("::").next().unwrap_or(target);
+    match library {
+        "rmcp" => level > Level::WARN,
+        "kube" | "kube_client" => level > Level::ERROR,
+        "h2" | "hyper" | "hyper_util" | "reqwest" | "rustls" | "tokio_tungstenite" | "tungstenite" => {
+            level > Level::INFO
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogFormat, filter, too_low};
+    use tracing::Level;
+
+    #[test]
+    fn libraries_that_log_content_stay_closed() {
+        assert!(too_low("rmcp::service", Level::DEBUG) && too_low("rmcp", Level::INFO));
+        assert!(!too_low("rmcp::service", Level::WARN));
+        assert!(too_low("kube_client::client", Level::WARN) && !too_low("kube_client::client", Level::ERROR));
+        assert!(!too_low("kubeferry::server", Level::TRACE));
+    }
+
+    #[test]
+    fn directives_are_read_after_the_defaults() {
+        let all = filter("debug,kubeferry=trace").unwrap().to_string();
+        assert!(all.contains("rmcp=warn") && all.contains("kubeferry=trace") && all.contains("debug"), "{all}");
+        assert!(filter("kubeferry=loud").is_err());
+        assert!("yaml".parse::<LogFormat>().is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! `resources_list` and `resources_get`: objects of any kind.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::{Access, ApiResource, Failure, ListRequest, names};
+use crate::output::{Body, Listing, Output};
+use crate::pool::ClusterClient;
+use crate::tools::{Cx, Spec, TargetNeed, Tool, arguments};
+
+/// `resources_list`.
+pub(super) struct ResourcesList;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ListArgs {
+    api_version: Option<String>,
+    kind: String,
+    namespace: Option<String>,
+    label_selector: Option<String>,
+    field_selector: Option<String>,
+}
+
+impl Tool for ResourcesList {
+    const SPEC: Spec = Spec {
+        name: "resources_list",
+        title: "Resources: list",
+        description: "List objects of a kind, in one namespace or all. kind: Kind, plural or short name; apiVersion only when \
+                      ambiguous",
+        toolset: "core",
+        access: Access::Read,
+        target: TargetNeed::One,
+        list: true,
+        idempotent: true,
+        open_world: true,
+    };
+    type Args = ListArgs;
+
+    async fn call(&self, cx: &Cx, client: &ClusterClient, args: ListArgs) -> Result<Output, Failure> {
+        arguments::kind(&args.kind, args.api_version.as_deref())?;
+        let what = What {
+            namespace: arguments::namespace(args.namespace)?,
+            label_selector: arguments::label_selector(args.label_selector)?,
+            field_selector: arguments::field_selector(args.field_selector)?,
+        };
+        let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
+        list(cx, client, &resource, what).await
+    }
+}
+
+/// Which objects of a kind, already checked.
+pub(super) struct What {
+    pub(super) namespace: Option<String>,
+    pub(super) label_selector: Option<String>,
+    pub(super) field_selector: Option<String>,
+}
+
+/// One page of a kind, in the form that the caller wants.
+pub(super) async fn list(
+    cx: &Cx,
+    client: &ClusterClient,
+    resource: &ApiResource,
+    what: What,
+) -> Result<Output, Failure> {
+    let (namespace, note) = scope(resource, what.namespace);
+    let shown = match &namespace {
+        Some(namespace) => format!("{} in namespace {namespace}", resource.qualified()),
+        None => resource.qualified(),
+    };
+    let doing = format!("listing {shown}");
+    serves(resource, "list").map_err(|failure| failure.doing(&doing))?;
+    let narrow = match (resource.namespaced, &namespace) {
+        (true, None) => "namespace, labelSelector or fieldSelector",
+        (true, Some(_)) | (false, _) => "labelSelector or fieldSelector",
+    };
+    let request = ListRequest {
+        namespace,
+        label_selector: what.label_selector,
+        field_selector: what.field_selector,
+        limit: cx.page.limit,
+        continue_token: cx.page.token.clone(),
+    };
+    let page = cx.page.clone();
+    let body = if cx.presentation.format.wants_objects() {
+        let content = client.list_objects(resource, &request).await.map_err(|failure| failure.doing(&doing))?;
+        Body::Objects { list: Listing { resource: shown, content, page, narrow }, kind: resource.kind.clone() }
+    } else {
+        let content = client.list(resource, &request).await.map_err(|failure| failure.doing(&doing))?;
+        Body::Table(Listing { resource: shown, content, page, narrow })
+    };
+    let output = Output::new(body);
+    Ok(Output { notes: note.into_iter().collect(), ..output })
+}
+
+/// The namespace that counts: none for a kind without namespaces, and a note when one was given.
+fn scope(resource: &ApiResource, namespace: Option<String>) -> (Option<String>, Option<String>) {
+    match namespace {
+        Some(_) if !resource.namespaced => {
+            (None, Some(format!("{} are in no namespace: namespace was ignored", resource.qualified())))
+        }
+        namespace => (namespace, None),
+    }
+}
+
+fn serves(resource: &ApiResource, verb: &str) -> Result<(), Failure> {
+    if resource.verbs.iter().any(|served| served == verb) {
+        return Ok(());
+    }
+    let verbs = if resource.verbs.is_empty() { "none".into() } else { resource.verbs.join(", ") };
+    Err(Failure::arguments(format!("{} cannot be used with {verb}; verbs: {verbs}", resource.qualified())))
+}
+
+/// `resources_get`.
+pub(super) struct ResourcesGet;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GetArgs {
+    api_version: Option<String>,
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+}
+
+impl Tool for ResourcesGet {
+    const SPEC: Spec = Spec {
+        name: "resources_get",
+        title: "Resources: get",
+        description: "Get one object as YAML; Secret values are masked",
+        toolset: "core",
+        access: Access::Read,
+        target: TargetNeed::One,
+        list: false,
+        idempotent: true,
+        open_world: true,
+    };
+    type Args = GetArgs;
+
+    async fn call(&self, _cx: &Cx, client: &ClusterClient, args: GetArgs) -> Result<Output, Failure> {
+        arguments::kind(&args.kind, args.api_version.as_deref())?;
+        names::object(&args.name).map_err(|error| Failure::arguments(error.to_string()))?;
+        let namespace = arguments::namespace(args.namespace)?;
+        let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
+        let (namespace, note) = match scope(&resource, namespace) {
+            (None, None) if resource.namespaced => {
+                let default = client.default_namespace().to_owned();
+                let note = format!("namespace {default}, as none was given");
+                (Some(default), Some(note))
+            }
+            scoped => scoped,
+        };
+        let doing = match &namespace {
+            Some(namespace) => format!("getting {} {namespace}/{}", resource.qualified(), args.name),
+            None => format!("getting {} {}", resource.qualified(), args.name),
+        };
+        serves(&resource, "get").map_err(|failure| failure.doing(&doing))?;
+        let object = client.get(&resource, namespace.as_deref(), &args.name).await;
+        let object = with_kind(object.map_err(|failure| failure.doing(&doing))?, &resource);
+        let output = Output::new(Body::Object(object));
+        Ok(Output { notes: note.into_iter().collect(), ..output })
+    }
+}
+
+/// An object says what it is, also where the API server left it out: masking goes by kind.
+fn with_kind(mut object: Value, resource: &ApiResource) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.entry("apiVersion").or_insert_with(|| resource.api_version().into());
+        fields.entry("kind").or_insert_with(|| resource.kind.as_str().into());
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{scope, serves, with_kind};
+    use crate::model::ApiResource;
+
+    fn resource(plural: &str, kind: &str, namespaced: bool) -> ApiResource {
+        ApiResource {
+            group: String::new(),
+            version: "v1".into(),
+            plural: plural.into(),
+            singular: plural.trim_end_matches('s').into(),
+            kind: kind.into(),
+            short_names: vec![],
+            namespaced,
+            verbs: vec!["get".into()],
+        }
+    }
+
+    #[test]
+    fn a_namespace_counts_only_where_there_are_namespaces() {
+        assert_eq!(scope(&resource("pods", "Pod", true), Some("a".into())), (Some("a".into()), None));
+        let (namespace, note) = scope(&resource("nodes", "Node", false), Some("a".into()));
+        assert_eq!(namespace, None);
+        assert_eq!(note.unwrap(), "nodes are in no namespace: namespace was ignored");
+    }
+
+    #[test]
+    fn verbs_that_are_not_served_are_not_tried() {
+        let failure = serves(&resource("tokenreviews", "TokenReview", false), "list").unwrap_err();
+        assert_eq!(failure.to_string(), "tokenreviews cannot be used with list; verbs: get");
+        assert!(serves(&resource("pods", "Pod", true), "get").is_ok());
+    }
+
+    #[test]
+    fn an_object_without_kind_gets_the_kind_that_was_asked_for() {
+        let object = with_kind(json!({"data": {"a": "YQ=="}}), &resource("secrets", "Secret", true));
+        assert_eq!(object, json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ=="}}));
+    }
+}

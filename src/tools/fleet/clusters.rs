@@ -1,0 +1,284 @@
+//! `clusters_list`: the inventory query.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::model::{Access, ClusterName, Column, Failure, Row, Table, Way, names};
+use crate::output::{Body, Listing, Output};
+use crate::policy::{Seen, Visible};
+use crate::tools::{Cx, Query, Spec, TargetNeed, arguments};
+
+use super::default_target;
+
+/// Longest `search`, `realm` and `tier`, in bytes.
+const MAX_WORD: usize = 256;
+
+/// `clusters_list`.
+pub(super) struct ClustersList;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Args {
+    #[schemars(description = "*, names (a,b) or label selector (k=v)")]
+    clusters: Option<String>,
+    realm: Option<String>,
+    tier: Option<String>,
+    #[schemars(description = "kubernetes, kind or kcp")]
+    kind: Option<String>,
+    search: Option<String>,
+}
+
+impl Query for ClustersList {
+    const SPEC: Spec = Spec {
+        name: "clusters_list",
+        title: "Clusters: list",
+        description: "List the clusters you can reach, by which way and as whom",
+        toolset: "fleet",
+        access: Access::Read,
+        target: TargetNeed::None,
+        list: true,
+        idempotent: true,
+        open_world: false,
+    };
+    type Args = Args;
+
+    fn query(&self, cx: &Cx, visible: &Visible, args: Args) -> Result<Output, Failure> {
+        let filter = Filter::read(args)?;
+        let found: Vec<&Seen> = visible.iter().filter(|seen| filter.takes(seen)).collect();
+        let steps = found.iter().any(|seen| !is_open(seen));
+        let mut columns = vec![("NAME", 0), ("KIND", 0), ("REALM", 0), ("WAY", 0), ("TIER", 0), ("LABELS", 0)];
+        columns.extend(steps.then_some(("MISSING", 0)));
+        columns.extend([("AS", 1), ("ENTRY", 1), ("SOURCE", 1)]);
+        let columns = columns.into_iter().map(|(name, priority)| Column { name: name.into(), priority });
+        let rows = found.into_iter().map(|seen| row(seen, steps));
+        let table = Table { columns: columns.collect(), rows: rows.collect(), ..Table::default() };
+        let output = Output::new(Body::Table(Listing {
+            resource: "clusters".into(),
+            content: table,
+            page: cx.page.clone(),
+            narrow: "clusters, realm, tier, kind or search",
+        }));
+        let output = match filter.clusters.unknown(visible).as_slice() {
+            [] => output,
+            unknown => output.note(format!("no such cluster that you can see: {}", unknown.join(", "))),
+        };
+        Ok(match default_target(&cx.principal, visible) {
+            Some(default) => output.note(format!("default target: {} ({})", default.name, default.reason)),
+            None => output,
+        })
+    }
+}
+
+fn is_open(seen: &Seen) -> bool {
+    seen.way.as_ref().is_some_and(|way| way != &Way::Unbound)
+}
+
+/// An advertised cluster shows its realm and the missing step, no more.
+fn row(seen: &Seen, steps: bool) -> Row {
+    let cluster = &seen.cluster;
+    let realm = cluster.realm.as_ref().map(ToString::to_string).unwrap_or_default();
+    let step = match &seen.way {
+        None => cluster.reach.missing_step.clone(),
+        Some(Way::Unbound) => "not bound: add a [[bind]] rule or a [clusters.*] entry".into(),
+        Some(_) => String::new(),
+    };
+    let mut cells = match &seen.way {
+        Some(way) => vec![
+            cluster.name.to_string(),
+            cluster.kind.word().to_owned(),
+            realm,
+            way.word().to_owned(),
+            cluster.tier.word().to_owned(),
+            joined(cluster.labels.iter().map(|(key, value)| format!("{key}={value}"))),
+        ],
+        None => {
+            let hidden = String::new;
+            vec![cluster.name.to_string(), hidden(), realm, hidden(), hidden(), hidden()]
+        }
+    };
+    cells.extend(steps.then_some(step));
+    cells.extend(match &seen.way {
+        Some(way) => {
+            [as_whom(way).to_owned(), joined(cluster.entry.iter().map(ToString::to_string)), cluster.source.clone()]
+        }
+        None => Default::default(),
+    });
+    Row { namespace: None, cells }
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(",")
+}
+
+fn as_whom(way: &Way) -> &'static str {
+    match way {
+        Way::Passthrough { .. } | Way::Exchange | Way::Chain { .. } => "you",
+        Way::Impersonate => "you (impersonated)",
+        Way::Local => "kubeconfig user",
+        Way::Shared => "shared identity",
+        Way::Unbound => "",
+    }
+}
+
+/// What a caller asks for. Advertised clusters match by name and realm only: a filter over what they hide would tell it.
+struct Filter {
+    clusters: Wanted,
+    realm: Option<String>,
+    tier: Option<String>,
+    kind: Option<String>,
+    search: Option<String>,
+}
+
+/// A `clusters` argument.
+enum Wanted {
+    All,
+    Names(Vec<ClusterName>),
+    Labels(Vec<Term>),
+}
+
+/// One requirement of a label selector.
+struct Term {
+    key: String,
+    test: Test,
+}
+
+enum Test {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    Absent,
+}
+
+impl Filter {
+    fn read(args: Args) -> Result<Self, Failure> {
+        let kind = word("kind", args.kind)?;
+        if let Some(kind) = kind.as_deref().filter(|kind| !["kubernetes", "kind", "kcp"].contains(kind)) {
+            let cause = format!("there is no kind of cluster {}", names::quote(kind));
+            return Err(Failure::arguments(cause).hint("Kinds are kubernetes, kind, kcp"));
+        }
+        Ok(Self {
+            clusters: Wanted::read(args.clusters)?,
+            realm: word("realm", args.realm)?,
+            tier: word("tier", args.tier)?,
+            kind,
+            search: word("search", args.search)?.map(|search| search.to_lowercase()),
+        })
+    }
+
+    fn takes(&self, seen: &Seen) -> bool {
+        let cluster = &seen.cluster;
+        let open = seen.way.is_some();
+        let hidden = |wanted: Option<&str>, found: &str| wanted.is_none_or(|wanted| open && wanted == found);
+        let realm = cluster.realm.as_ref().map(|realm| realm.as_str());
+        let contains = |text: &str| self.search.as_ref().is_none_or(|search| text.to_lowercase().contains(search));
+        let labels = || cluster.labels.iter().any(|(key, value)| contains(&format!("{key}={value}")));
+        let named = match &self.clusters {
+            Wanted::All => true,
+            Wanted::Names(names) => names.contains(&cluster.name),
+            Wanted::Labels(terms) => open && terms.iter().all(|term| term.holds(cluster.labels.get(&term.key))),
+        };
+        named
+            && self.realm.as_deref().is_none_or(|wanted| realm == Some(wanted))
+            && hidden(self.tier.as_deref(), cluster.tier.word())
+            && hidden(self.kind.as_deref(), cluster.kind.word())
+            && (contains(cluster.name.as_str())
+                || (open && (cluster.aliases.iter().any(|alias| contains(alias)) || labels())))
+    }
+}
+
+impl Wanted {
+    /// `*`, a comma list of names, or else a label selector.
+    fn read(text: Option<String>) -> Result<Self, Failure> {
+        let Some(text) = text.filter(|text| !matches!(text.trim(), "" | "*")) else { return Ok(Self::All) };
+        let names: Result<Vec<ClusterName>, _> = text.split(',').map(|name| ClusterName::parse(name.trim())).collect();
+        match names {
+            Ok(names) => Ok(Self::Names(names)),
+            Err(error) if !text.contains(['=', '!', ' ', '(', '/']) => Err(Failure::arguments(error.to_string())),
+            Err(_) => {
+                let text = arguments::label_selector(Some(text))?.unwrap_or_default();
+                terms(&text).iter().map(|term| Term::read(term)).collect::<Result<_, _>>().map(Self::Labels)
+            }
+        }
+    }
+
+    /// Names that were asked for and are not among `visible`.
+    fn unknown(&self, visible: &Visible) -> Vec<&str> {
+        let Self::Names(names) = self else { return Vec::new() };
+        let exists = |name: &ClusterName| visible.iter().any(|seen| &seen.cluster.name == name);
+        names.iter().filter(|name| !exists(name)).map(ClusterName::as_str).collect()
+    }
+}
+
+/// Splits at commas outside brackets.
+fn terms(selector: &str) -> Vec<String> {
+    let mut depth = 0_u32;
+    let mut terms = vec![String::new()];
+    for c in selector.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match terms.last_mut() {
+            Some(_) if c == ',' && depth == 0 => terms.push(String::new()),
+            Some(last) => last.push(c),
+            None => {}
+        }
+    }
+    terms
+}
+
+impl Term {
+    fn read(text: &str) -> Result<Self, Failure> {
+        let text = text.trim();
+        let wrong = || {
+            Failure::arguments(format!("{} is no term of a label selector", names::quote(text)))
+                .hint("Write key=value, key!=value, key in (a,b), key notin (a,b), key or !key")
+        };
+        let set = |list: &str| {
+            let inner = list.trim().strip_prefix('(').and_then(|list| list.strip_suffix(')'))?;
+            Some(inner.split(',').map(|value| value.trim().to_owned()).collect::<Vec<_>>())
+        };
+        let one = |value: &str| vec![value.trim().to_owned()];
+        let (key, test) = if let Some((key, list)) = text.split_once(" notin ") {
+            (key, Test::NotIn(set(list).ok_or_else(wrong)?))
+        } else if let Some((key, list)) = text.split_once(" in ") {
+            (key, Test::In(set(list).ok_or_else(wrong)?))
+        } else if let Some((key, value)) = text.split_once("!=") {
+            (key, Test::NotIn(one(value)))
+        } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+            (key, Test::In(one(value)))
+        } else if let Some(key) = text.strip_prefix('!') {
+            (key, Test::Absent)
+        } else {
+            (text, Test::Exists)
+        };
+        let key = key.trim();
+        let plain = |text: &str| !text.contains(['=', '!', ' ', '(', ')', ',']);
+        let (prefix, name) = key.split_once('/').unwrap_or(("", key));
+        let is_key = plain(key) && names::group(prefix).is_ok() && !name.is_empty() && !name.contains(['/', ':']);
+        let values_plain = match &test {
+            Test::In(values) | Test::NotIn(values) => values.iter().all(|value| plain(value)),
+            Test::Exists | Test::Absent => true,
+        };
+        if is_key && values_plain { Ok(Self { key: key.into(), test }) } else { Err(wrong()) }
+    }
+
+    fn holds(&self, value: Option<&String>) -> bool {
+        match &self.test {
+            Test::In(values) => value.is_some_and(|value| values.contains(value)),
+            Test::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            Test::Exists => value.is_some(),
+            Test::Absent => value.is_none(),
+        }
+    }
+}
+
+fn word(name: &str, text: Option<String>) -> Result<Option<String>, Failure> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) if text.len() > MAX_WORD => {
+            Err(Failure::arguments(format!("{name} is longer than {MAX_WORD} bytes")))
+        }
+        text => Ok(text),
+    }
+}

@@ -1,0 +1,194 @@
+//! An in-process API server that stands in for a Kubernetes API server or a kcp.
+//!
+//! It shows what the real ones cannot show quickly or at all, and everything else as they do: the answers to
+//! discovery, tables, paging, authentication, impersonation and RBAC are those of kube-apiserver 1.37 and of a
+//! kcp 0.31 shard, down to the wording. One scenario suite runs against both kinds, so this stays honest.
+//!
+//! A request goes through these files in this order: `server` (sockets, the log), `state`, in a kcp `kcp` (path
+//! to place, or `mount`), then `serve`: `authn` and `jwt` (who), `impersonate` (as whom), `rbac` (may they), and
+//! one of `discovery`, `reviews` or `objects` with `render`. `space` is one place with its types, store and rules.
+//!
+//! Not there yet: watching, server-side apply, subresources (log, exec, scale), `deletecollection`, OpenAPI,
+//! gzip, and whatever a controller would do. They answer as a server that does not know them.
+
+mod authn;
+mod builtin;
+mod cells;
+mod clock;
+mod columns;
+mod config;
+mod discovery;
+mod impersonate;
+mod jwt;
+mod kcp;
+mod log;
+mod mount;
+mod objects;
+mod pod_cells;
+mod rbac;
+mod render;
+mod reply;
+mod request;
+mod reviews;
+pub mod samples;
+mod selector;
+mod serve;
+mod server;
+mod space;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+pub use self::authn::token_digest;
+pub use self::columns::PrinterColumn;
+pub use self::config::{Kind, SimConfig};
+pub use self::jwt::{JwtIssuer, Keys};
+pub use self::log::RequestRecord;
+pub use self::rbac::{Rule, User};
+pub use self::space::Scope;
+pub use self::types::ResourceType;
+
+use self::authn::Authenticators;
+use self::kcp::World;
+use self::state::{Plane, State};
+use self::types::Types;
+use crate::pki::{Ca, LOOPBACK, mutual_server_config, server_config};
+
+const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// A running simulator on a free port of 127.0.0.1. Dropping it closes the port and all connections.
+pub struct Simulator {
+    state: Arc<State>,
+    ca: Ca,
+    url: String,
+    server: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Starts one. The keys of issuers that are realms are read now, so these must be up.
+    ///
+    /// # Errors
+    /// When no port is free or an issuer's keys cannot be read (10 s each request).
+    pub async fn start(config: SimConfig) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind the simulator's port")?;
+        let address = listener.local_addr().context("read the bound port")?;
+        let url = format!("https://{address}");
+        let plane = match config.kind {
+            Kind::Kubernetes => Plane::Kubernetes(Scope::new(None, Arc::new(Types::kubernetes()))),
+            Kind::Kcp => Plane::Kcp(World::new(&url)?),
+        };
+        let ca = Ca::new("simulator");
+        let leaf = ca.server(LOOPBACK);
+        let tls = match &config.client_ca_pem {
+            None => server_config(&leaf, ALPN),
+            Some(client_ca) => mutual_server_config(&leaf, client_ca, ALPN),
+        };
+        let delay = config.delay;
+        let authenticators = Authenticators::prepare(config).await?;
+        let state = Arc::new(State::new(plane, authenticators, address.to_string(), delay));
+        let server = tokio::spawn(server::run(listener, TlsAcceptor::from(tls), Arc::clone(&state)));
+        Ok(Self { state, ca, url, server })
+    }
+
+    /// `https://127.0.0.1:<port>`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The CA that signed the server's certificate.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        self.ca.pem()
+    }
+
+    /// What is served when this is a Kubernetes API server.
+    ///
+    /// # Panics
+    /// On a kcp.
+    #[must_use]
+    pub fn cluster(&self) -> Scope {
+        match &self.state.plane {
+            Plane::Kubernetes(scope) => scope.clone(),
+            Plane::Kcp(_) => panic!("a kcp has workspaces"),
+        }
+    }
+
+    /// The workspace at this path (`root:org:team`); it and its parents are made when they are not there.
+    ///
+    /// # Panics
+    /// On a Kubernetes server, for a malformed path, and for one that leads through a mount.
+    #[must_use]
+    pub fn workspace(&self, path: &str) -> Scope {
+        self.world().ensure(path)
+    }
+
+    /// Makes a Workspace at this path that is mounted from `url` (empty: its target is not there yet).
+    ///
+    /// # Panics
+    /// As [`Simulator::workspace`].
+    pub fn mount(&self, path: &str, url: &str) {
+        self.world().mount(path, url);
+    }
+
+    /// Lets every further request wait this long before it is looked at.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state.set_delay(delay);
+    }
+
+    /// Lets the first read of each custom resource in each workspace answer `429 storage is (re)initializing`.
+    pub fn reinitialize_on_first_read(&self, on: bool) {
+        self.state.set_reinitializes(on);
+    }
+
+    /// All requests since the start or the last [`Simulator::clear_requests`], in the order in which they were answered.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.state.log.all()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.state.log.clear();
+    }
+
+    /// Closes the port and all connections; done when that has happened.
+    pub async fn stop(mut self) {
+        self.server.abort();
+        if let Err(error) = (&mut self.server).await
+            && !error.is_cancelled()
+        {
+            tracing::warn!("the simulator ended badly: {error}");
+        }
+    }
+
+    fn world(&self) -> &World {
+        match &self.state.plane {
+            Plane::Kcp(world) => world,
+            Plane::Kubernetes(_) => panic!("a Kubernetes server has no workspaces"),
+        }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("url", &self.url).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! What was asked: the record that tests read. No token is in it, only digests.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// How many requests are kept; the oldest go first.
+const KEPT: usize = 200_000;
+
+/// One answered request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// Counts up per accepted connection, from 1.
+    pub connection: u64,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query as they were sent.
+    pub target: String,
+    /// Who the credential belongs to; nobody when it was refused or never looked at.
+    pub requestor: Option<String>,
+    /// As whom the request was decided: the impersonated user, or the requestor.
+    pub user: Option<String>,
+    /// SHA-256 of the bearer value in lower-case hex, whether it was good or not.
+    pub bearer: Option<String>,
+    /// `Impersonate-*` headers: lower-case name and value, in the order received.
+    pub impersonation: Vec<(String, String)>,
+    /// True when a kcp mount forwarded it before any authentication.
+    pub forwarded: bool,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// The records of a simulator, oldest first.
+#[derive(Default)]
+pub(super) struct Log {
+    records: Mutex<VecDeque<RequestRecord>>,
+}
+
+impl Log {
+    pub(super) fn add(&self, record: RequestRecord) {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() == KEPT {
+            records.pop_front();
+        }
+        records.push_back(record);
+    }
+
+    pub(super) fn all(&self) -> Vec<RequestRecord> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().cloned().collect()
+    }
+
+    pub(super) fn clear(&self) {
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.clear();
+    }
+}

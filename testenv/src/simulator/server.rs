@@ -1,0 +1,142 @@
+//! Sockets: TLS, HTTP/1.1 and HTTP/2, one record per request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::authn::{bearer, certificate_user, token_digest};
+use super::impersonate;
+use super::log::RequestRecord;
+use super::rbac::User;
+use super::reply::{Outcome, Refusal};
+use super::request::{Call, percent_decode};
+use super::state::State;
+
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+const MAX_CONNECTIONS: usize = 4096;
+/// As kube-apiserver and kcp announce it.
+const MAX_STREAMS: u32 = 100;
+
+/// The other end of a connection.
+pub(super) struct Peer {
+    pub(super) connection: u64,
+    pub(super) certificate: Option<User>,
+}
+
+/// What becomes known of a request while it is answered.
+#[derive(Default)]
+pub(super) struct Trace {
+    pub(super) requestor: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) forwarded: bool,
+}
+
+/// Accepts connections until it is aborted; the connections end with it.
+pub(super) async fn run(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    let mut count = 0;
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
+                    count += 1;
+                    connections.spawn(connection(stream, acceptor.clone(), Arc::clone(&state), count));
+                }
+                Ok((stream, _)) => drop(stream),
+                // Out of file descriptors, most likely: waiting is all that helps.
+                Err(error) => {
+                    tracing::warn!("accept: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>, number: u64) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("nodelay: {error}");
+    }
+    let stream = match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
+        Err(_) => return tracing::debug!("TLS handshake took too long"),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer =
+        Arc::new(Peer { connection: number, certificate: certificate.and_then(|der| certificate_user(der).ok()) });
+    let service = service_fn(move |request| {
+        let (state, peer) = (Arc::clone(&state), Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(exchange(&state, &peer, request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(MAX_STREAMS);
+    let served = builder.serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        tracing::debug!("connection {number}: {error}");
+    }
+}
+
+async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut record = RequestRecord {
+        connection: peer.connection,
+        method: parts.method.to_string(),
+        target: target.to_owned(),
+        requestor: None,
+        user: None,
+        bearer: bearer(&parts.headers).map(token_digest),
+        impersonation: impersonate::headers_of(&parts.headers),
+        forwarded: false,
+        status: 0,
+    };
+    let is_head = parts.method == Method::HEAD;
+    let delay = state.delay();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    let mut trace = Trace::default();
+    let reply = match read(parts, body).await {
+        Ok(call) => state.answer(call, peer, &mut trace).await,
+        Err(refusal) => refusal.into_reply(),
+    };
+    record.requestor = trace.requestor;
+    record.user = trace.user;
+    record.forwarded = trace.forwarded;
+    record.status = reply.status().as_u16();
+    state.log.add(record);
+    reply.map(|body| Full::new(if is_head { Bytes::new() } else { body }))
+}
+
+async fn read(parts: http::request::Parts, body: Incoming) -> Outcome<Call> {
+    let body = timeout(BODY_DEADLINE, Limited::new(body, BODY_LIMIT).collect()).await;
+    let body = body
+        .map_err(|_| Refusal::bad_request("the body did not arrive in time"))?
+        .map_err(|_| Refusal::too_large(BODY_LIMIT))?;
+    let path =
+        percent_decode(parts.uri.path()).ok_or_else(|| Refusal::bad_request("the path has a malformed escape"))?;
+    let query = parts.uri.query().unwrap_or_default();
+    Ok(Call {
+        method: parts.method,
+        path,
+        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+        headers: parts.headers,
+        body: body.to_bytes(),
+    })
+}
