@@ -1,5 +1,6 @@
 //! Wiring: from a configuration to a running `Live`, built from below in floor order.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::auth::{AuthConfig, AuthError, Authenticator, IpRange, Keys, LocalMode};
-use crate::config::{self, Config, Loaded, SourceMap};
+use crate::config::{self, Config, DefaultSource, Loaded, SourceMap};
 use crate::dispatch::{Live, Parts};
 use crate::inventory::{Snapshot, Store};
 use crate::model::{Caller, Problem, RealmName, Secret};
@@ -164,6 +165,18 @@ async fn compile(
     let merged = Store::default().merge(&config.clusters, &found, &config.binds, config.is_local());
     notes.extend(merged.notes);
     let (compiled, wrong) = clusters::compile(&merged.entries, home.clone());
+    let bound: BTreeSet<&str> = merged.entries.iter().filter_map(|entry| entry.origin.as_deref()).collect();
+    let idle: Vec<_> = config.binds.iter().filter(|rule| !bound.contains(rule.origin.as_str())).cloned().collect();
+    problems.extend(clusters::check_binds(&idle, &home));
+    problems.extend(map::unknown_tools(&config.policy));
+    if config.default_source == Some(DefaultSource::InCluster) {
+        let what = "nothing is configured, and the pod's own service account is not used yet";
+        problems.push(Problem::new(
+            "clusters",
+            what,
+            "mount a configuration and name it with --config or KUBEFERRY_CONFIG",
+        ));
+    }
     for problem in wrong {
         // A context of the person's own kubeconfig that cannot be used costs the others nothing.
         match problem {

@@ -1,6 +1,5 @@
 //! What each command does once the program is wired.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,17 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A token file is read up to this.
 const MAX_TOKEN: u64 = 64 * 1024;
 
-pub async fn serve(app: &App, listen: Option<SocketAddr>, shutdown: CancellationToken) -> ExitCode {
-    let mut config = app.server();
-    if let Some(listen) = listen {
-        if !listen.ip().is_loopback() && app.is_local() {
-            return fail(
-                2,
-                "--listen: a listener beyond loopback needs realms; configure [realms.*], or listen on 127.0.0.1",
-            );
-        }
-        config.listen = listen;
-    }
+pub async fn serve(app: &App, shutdown: CancellationToken) -> ExitCode {
+    let config = app.server();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = match Server::bind(config, app.live()).await {
         Ok(server) => server,

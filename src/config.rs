@@ -5,6 +5,7 @@
 //! path, and [`report`] finds their line as well.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -38,6 +39,8 @@ const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccou
 pub struct Origin {
     /// The file given on the command line; `None` = `$KUBEFERRY_CONFIG`, and without that none.
     pub file: Option<PathBuf>,
+    /// An address that takes the place of `server.listen`; the same rules hold for it.
+    pub listen: Option<SocketAddr>,
 }
 
 /// A configuration that was read.
@@ -82,6 +85,20 @@ pub fn environment() -> Environment {
 /// # Errors
 /// When a file is named that cannot be read. Everything else is in [`Loaded::problems`].
 pub fn load(origin: &Origin, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut loaded = read(origin, environment)?;
+    if let Some(listen) = origin.listen {
+        let Config { server, .. } = &mut loaded.config;
+        server.listen = listen;
+        loaded.problems.retain(|problem| problem.key != "server.listen");
+        let (local, server) = (loaded.config.is_local(), &loaded.config.server);
+        if let Some((what, fix)) = server::refused_listener(server, local, server.tls.is_some()) {
+            loaded.problems.push(Problem::new("--listen", what, fix));
+        }
+    }
+    Ok(loaded)
+}
+
+fn read(origin: &Origin, environment: &Environment) -> Result<Loaded, ConfigError> {
     let named = origin.file.clone().or_else(|| environment.get("KUBEFERRY_CONFIG").map(PathBuf::from));
     let Some(file) = named else { return Ok(without_file(environment)) };
     let unreadable = |source| ConfigError::Unreadable { file: file.clone(), source };

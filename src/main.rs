@@ -101,7 +101,10 @@ struct Who {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     kubeferry::auth::install_crypto();
+    let serves = matches!(cli.command, Command::Serve { .. } | Command::Stdio { .. });
     let format = match cli.log_format {
+        // What a person calls from a script is still read by a person.
+        Format::Auto if !serves => LogFormat::Text,
         Format::Auto => LogFormat::Auto,
         Format::Json => LogFormat::Json,
         Format::Text => LogFormat::Text,
@@ -121,7 +124,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
-    let origin = Origin { file: cli.config };
+    let listen = if let Command::Serve { listen } = &cli.command { *listen } else { None };
+    let origin = Origin { file: cli.config, listen };
     let mode = match &cli.command {
         Command::Serve { .. } => Mode::Serve,
         Command::Stdio { .. } | Command::Call { .. } | Command::Tools { .. } => Mode::Person,
@@ -138,7 +142,7 @@ async fn run(cli: Cli) -> ExitCode {
     }
     let shutdown = CancellationToken::new();
     match cli.command {
-        Command::Serve { listen } => commands::serve(&app, listen, shutdown).await,
+        Command::Serve { .. } => commands::serve(&app, shutdown).await,
         Command::Stdio { who } => commands::stdio(&app, who.token_file, shutdown).await,
         Command::Call { who, json, tool, arguments } => {
             commands::call(&app, who.token_file, json, (tool, arguments)).await

@@ -53,8 +53,10 @@ pub mod metric {
     pub const CALL_DURATION: &str = "kubeferry_tool_call_duration_seconds";
 }
 
-/// What the log is filtered by before the operator's own directives.
-pub const DEFAULT_DIRECTIVES: &str = "info,rmcp=warn,kube=error,kube_client=error,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tower=warn";
+/// What the log is filtered by before the operator's own directives. Directives match by prefix, so `kube=…` would hold
+/// for `kubeferry` too: kube is closed by [`may_hold_content`] alone.
+pub const DEFAULT_DIRECTIVES: &str =
+    "info,rmcp=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tower=warn";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -158,6 +160,12 @@ fn too_low(target: &str, level: Level) -> bool {
 mod tests {
     use super::{LogFormat, filter, too_low};
     use tracing::Level;
+
+    #[test]
+    fn no_default_directive_matches_our_own_modules() {
+        let targets = super::DEFAULT_DIRECTIVES.split(',').filter_map(|directive| directive.split_once('='));
+        assert!(targets.into_iter().all(|(target, _)| !"kubeferry".starts_with(target)));
+    }
 
     #[test]
     fn libraries_that_log_content_stay_closed() {

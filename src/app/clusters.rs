@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::inventory::{Discovered, Entry, SourceConfig};
-use crate::model::{Cluster, Problem, RealmName, Way, chain};
+use crate::inventory::{BindRule, Discovered, Entry, SourceConfig};
+use crate::model::{Cluster, ClusterKind, ClusterName, Endpoint, Problem, RealmName, Way, chain};
 use crate::pool::credential::{self, CompileContext, Compiled};
 
 /// A cluster and what obtains credentials for it.
@@ -67,6 +67,46 @@ pub(super) fn compile(entries: &[Entry], home_realms: Vec<RealmName>) -> (Vec<On
         }
     }
     (clusters, wrong)
+}
+
+/// Mistakes in bind rules, also in those that match nothing now: an incomplete rule must not wait for its first cluster.
+pub(super) fn check_binds(binds: &[BindRule], home_realms: &[RealmName]) -> Vec<Problem> {
+    let context = CompileContext { home_realms: home_realms.to_vec() };
+    let mut problems = Vec::new();
+    for rule in binds {
+        let wrong = credential::compile(&stand_in(rule), &context).err().unwrap_or_default();
+        // Whether the gateway's kubeconfig has a context for a cluster is known only once there is one.
+        let open = |problem: &Problem| {
+            problem.key.ends_with(".gateway_credentials") && rule.settings.gateway_kubeconfig.is_some()
+        };
+        problems.extend(wrong.into_iter().filter(|problem| !open(problem)));
+    }
+    problems
+}
+
+/// A cluster that a rule could bind.
+fn stand_in(rule: &BindRule) -> Entry {
+    Entry {
+        name: ClusterName::slug("any"),
+        aliases: Vec::new(),
+        origin: Some(rule.origin.clone()),
+        source: String::new(),
+        kind: ClusterKind::Kubernetes,
+        endpoint: Endpoint {
+            server: "https://any.invalid".to_owned(),
+            ca: None,
+            tls_server_name: None,
+            insecure: false,
+        },
+        settings: rule.settings.clone(),
+        labels: BTreeMap::new(),
+        tier: rule.tier.clone(),
+        advertise: false,
+        entry: Vec::new(),
+        paths: rule.paths,
+        namespace: None,
+        current: false,
+    }
 }
 
 fn cluster(entry: &Entry, compiled: &Compiled) -> Cluster {

@@ -1,10 +1,11 @@
 //! From configuration as written to what each module takes.
 
 use crate::config::{PolicySettings, RealmSettings, ServerConfig as Written};
-use crate::model::Problem;
+use crate::model::{Problem, names};
 use crate::policy::{DeniedKind, Namespaces, PolicyConfig};
 use crate::realm::{Algorithm, Profile, RealmClient, RealmConfig};
 use crate::server::{Limits, ServerConfig, Tls};
+use crate::tools::{Catalog, TOOLSETS};
 
 pub(super) fn realm(written: &RealmSettings) -> RealmConfig {
     RealmConfig {
@@ -67,4 +68,24 @@ pub(super) fn policy(written: &PolicySettings, shared_writes: bool) -> PolicyCon
 /// A problem at a key of `table`.
 pub(super) fn below(table: &str, problem: Problem) -> Problem {
     Problem { key: format!("{table}.{}", problem.key), ..problem }
+}
+
+/// Names in `policy.enabled_tools` and `policy.disabled_tools` that no toolset has: a limit that limits nothing is a
+/// mistake.
+pub(super) fn unknown_tools(written: &PolicySettings) -> Vec<Problem> {
+    let all: Vec<String> = TOOLSETS.iter().map(|toolset| toolset.name.to_owned()).collect();
+    let Ok(catalog) = Catalog::new(&all) else { return Vec::new() };
+    let lists = [("enabled_tools", &written.enabled_tools), ("disabled_tools", &written.disabled_tools)];
+    let unknown = lists.into_iter().flat_map(|(key, tools)| tools.iter().map(move |tool| (key, tool)));
+    let unknown = unknown.filter(|(_, tool)| catalog.get(tool).is_none());
+    let problem = |(key, tool): (&str, &String)| {
+        let near = names::near(tool, catalog.iter().map(|entry| entry.spec.name), 3);
+        let fix = if near.is_empty() {
+            "see `kubeferry tools`".to_owned()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        };
+        Problem::new(format!("policy.{key}"), format!("there is no tool {}", names::quote(tool)), fix)
+    };
+    unknown.map(problem).collect()
 }

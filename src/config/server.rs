@@ -59,13 +59,8 @@ pub(super) fn server(root: &mut Table<'_>, known: &Known, passthrough: bool) -> 
 
 /// Without realms nobody signs in: only this machine may come, unless the operator says so in three places.
 fn without_realms(table: &Table<'_>, server: &ServerConfig) {
-    let loopback = server.listen.ip().is_loopback();
-    if !loopback && !server.i_accept_unauthenticated_clients {
-        table.report(
-            "listen",
-            "is beyond loopback, and no realm is configured: anybody could use the credentials of this machine",
-            "configure a realm and home_realms, listen on 127.0.0.1, or set i_accept_unauthenticated_clients = true with allowed_hosts and allowed_addresses",
-        );
+    if let Some((what, fix)) = refused_listener(server, true, table.has("tls")) {
+        table.report("listen", what, fix);
     }
     if server.i_accept_unauthenticated_clients {
         for (key, missing) in
@@ -118,14 +113,24 @@ fn with_realms(table: &Table<'_>, server: &ServerConfig, passthrough: bool) {
             table.report(key, "goes only with a listener without realms", "remove it: with realms everybody signs in");
         }
     }
-    let plain = !table.has("tls") && !server.tls_terminated_upstream;
-    if plain && !server.listen.ip().is_loopback() {
-        table.report(
-            "listen",
-            "is beyond loopback without TLS: tokens would travel in the clear",
-            "set tls = { cert_file, key_file }, or tls_terminated_upstream = true where a proxy in front ends TLS",
-        );
+    if let Some((what, fix)) = refused_listener(server, false, table.has("tls")) {
+        table.report("listen", what, fix);
     }
+}
+
+/// Why a listener beyond loopback is refused, and what to do.
+pub(super) fn refused_listener(server: &ServerConfig, local: bool, tls: bool) -> Option<(&'static str, &'static str)> {
+    if server.listen.ip().is_loopback() {
+        return None;
+    }
+    if local {
+        let what = "is beyond loopback, and no realm is configured: anybody could use the credentials of this machine";
+        let fix = "configure a realm and home_realms, listen on 127.0.0.1, or set i_accept_unauthenticated_clients = true with allowed_hosts and allowed_addresses";
+        return (!server.i_accept_unauthenticated_clients).then_some((what, fix));
+    }
+    let what = "is beyond loopback without TLS: tokens would travel in the clear";
+    let fix = "set tls = { cert_file, key_file }, or tls_terminated_upstream = true where a proxy in front ends TLS";
+    (!tls && !server.tls_terminated_upstream).then_some((what, fix))
 }
 
 fn tls(mut table: Table<'_>) -> Option<TlsFiles> {

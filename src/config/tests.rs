@@ -25,7 +25,7 @@ fn problems(text: &str) -> String {
 
 fn sample(name: &str) -> Loaded {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("clusters").join(name);
-    let loaded = load(&Origin { file: Some(file) }, &nowhere()).unwrap();
+    let loaded = load(&Origin { file: Some(file), listen: None }, &nowhere()).unwrap();
     assert_eq!(report(&loaded.problems, &loaded.map), "");
     loaded
 }
@@ -313,7 +313,7 @@ fn without_a_configuration_the_kubeconfig_counts() {
     assert_eq!(loaded.config.sources, [SourceConfig::Kubeconfig { name: "kubeconfig".to_owned(), paths: vec![file] }]);
     let none = load(&Origin::default(), &nowhere()).unwrap();
     insta::assert_snapshot!(report(&none.problems, &none.map), @r##"clusters: no cluster is configured, and there is no kubeconfig (looked for /nonexistent-home/.kube/config) and no service account of a pod; set KUBECONFIG, or write a configuration with [clusters.<name>] and name it with --config"##);
-    let absent = Origin { file: Some(folder.path().join("absent.toml")) };
+    let absent = Origin { file: Some(folder.path().join("absent.toml")), listen: None };
     assert!(matches!(load(&absent, &nowhere()), Err(ConfigError::Unreadable { .. })));
 }
 
@@ -351,4 +351,18 @@ proptest! {
     )) {
         problems(&lines.join("\n"));
     }
+}
+
+#[test]
+fn a_listener_given_on_the_command_line_keeps_the_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\n").unwrap();
+    let environment = Environment::of(&[("KUBECONFIG", kubeconfig.to_str().unwrap())], None);
+    let check = |listen: &str| {
+        let origin = Origin { file: None, listen: Some(listen.parse().unwrap()) };
+        load(&origin, &environment).unwrap().problems
+    };
+    assert!(check("127.0.0.1:0").is_empty());
+    assert!(check("0.0.0.0:8080").iter().any(|problem| problem.key == "--listen"));
 }

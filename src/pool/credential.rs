@@ -351,7 +351,7 @@ pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<
         };
         return Err(vec![problem(entry, "strategy", what, format!("use one of {}", valid.join(", ")))]);
     };
-    let identity_strategy = matches!(*name, "impersonate" | "passthrough");
+    let identity_strategy = matches!(*name, "impersonate" | "local" | "passthrough");
     if identity_strategy && entry.endpoint.insecure {
         let fix = "give the cluster's CA in ca_file";
         return Err(vec![problem(

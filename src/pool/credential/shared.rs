@@ -80,6 +80,9 @@ impl KubeconfigUser {
                 "the kubeconfig context names another server or CA than when it was loaded",
             ));
         }
+        if context.cluster.proxy_url.is_some() {
+            return Err(CredentialError::User("the kubeconfig cluster has a proxy-url, which is not supported"));
+        }
         let name = context.user.as_deref().ok_or(CredentialError::User("the kubeconfig context has no user"))?;
         let user = kubeconfig.user(name).map_err(CredentialError::Kubeconfig)?;
         if user.auth_provider {
