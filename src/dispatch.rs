@@ -75,7 +75,7 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
         None => taken.list.first_page(),
     };
     let principal = Arc::clone(caller.principal());
-    let cx = Cx { local: principal.is_local(), principal, presentation: taken.list.presentation(), page };
+    let cx = Cx { local: principal.owns_this_machine(), principal, presentation: taken.list.presentation(), page };
     let noted = notes(&caller, target.as_ref());
     let client = match target {
         Some(target) => Some(connect(&live, caller.clone(), entry, target, deadline).await?),

@@ -125,6 +125,13 @@ impl Policy {
         cluster.advertise || cluster.reach.way(principal).is_some()
     }
 
+    /// What a caller is told of an advertised cluster that it cannot reach: the missing step, and nothing else of it.
+    pub fn out_of_reach(cluster: &Cluster) -> Failure {
+        let cause = format!("you cannot reach cluster {}", cluster.name);
+        let hint = cluster.reach.missing_step.clone();
+        Failure::new(FailureKind::Denied, "cluster_out_of_reach", cause).hint(hint)
+    }
+
     /// The clusters that exist for `principal`, in the order given.
     pub fn visible<'a>(principal: &Principal, clusters: impl IntoIterator<Item = &'a Arc<Cluster>>) -> Visible {
         let seen = clusters.into_iter().filter_map(|cluster| {
@@ -172,12 +179,7 @@ impl Policy {
         match cluster.reach.way(principal) {
             Some(Way::Unbound) => Err(unbound(&cluster.name)),
             Some(way) => Ok((way.clone(), if way == &Way::Local { "local" } else { "read" })),
-            None if cluster.advertise => Err(Failure::new(
-                FailureKind::Denied,
-                "cluster_out_of_reach",
-                format!("you cannot reach cluster {}", cluster.name),
-            )
-            .hint(cluster.reach.missing_step.clone())),
+            None if cluster.advertise => Err(Self::out_of_reach(cluster)),
             None => Err(Failure::new(
                 FailureKind::UnknownTarget,
                 "unknown_target",

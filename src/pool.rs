@@ -24,6 +24,9 @@ mod table;
 mod transport;
 mod upstream;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::ClusterClient;
 
 use caches::Caches;
@@ -87,7 +90,7 @@ impl Pool {
         let Destination { compiled, upstream } =
             destination.cloned().ok_or_else(|| Failure::internal("a permitted cluster has no destination"))?;
         let caller = permit.caller();
-        let local = caller.principal().is_local();
+        let local = caller.principal().owns_this_machine();
         let left = deadline.saturating_duration_since(Instant::now());
         let obtained = tokio::time::timeout(left, compiled.strategy.credential(caller)).await;
         let credential = obtained
@@ -98,16 +101,17 @@ impl Pool {
         let transport = upstream.transport(credential.identity().map(AsRef::as_ref)).map_err(|error| {
             Failure::new(FailureKind::Credential, "tls_setup", "the connection cannot be set up").because(&error)
         })?;
-        let sender = Sender { upstream, transport, credential, permit, deadline };
-        let client = ClusterClient::open(sender, Arc::clone(&self.caches)).await?;
+        let strategy = Arc::clone(&compiled.strategy);
+        let sender = Sender { upstream, transport, credential, strategy, permit, deadline };
+        let client = ClusterClient::bind(sender, Arc::clone(&self.caches));
         self.prove(&compiled, &client).await?;
-        Ok(client)
+        client.settle().await
     }
 
     /// Where it is known who the API server must take the caller for, asks it once per caller and cluster.
     async fn prove(&self, compiled: &Compiled, client: &ClusterClient) -> Result<(), Failure> {
         let principal = client.principal();
-        let expected = compiled.expects(principal).map_err(|error| error.failure(principal.is_local()))?;
+        let expected = compiled.expects(principal).map_err(|error| error.failure(principal.owns_this_machine()))?;
         let Some(expected) = expected else { return Ok(()) };
         let key = caches::view("proof", &compiled.key, principal).finish();
         let ask = async {

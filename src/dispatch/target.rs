@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::arguments::TargetArguments;
 use super::live::Live;
 use crate::inventory::ResolveError;
-use crate::model::{Access, Cluster, ClusterKind, Failure, FailureKind, Place, Principal, Target};
+use crate::model::{Access, Cluster, ClusterKind, ClusterName, Failure, FailureKind, Place, Principal, Target};
 use crate::policy::Policy;
 use crate::tools::Spec;
 use crate::tools::fleet::default_target;
 
-/// Names that an answer lists, at most.
-const CHOICES: usize = 12;
+/// Bytes for names in a hint.
+const ROOM: usize = 120;
 
 /// The target of a call.
 ///
@@ -28,6 +28,12 @@ pub(super) fn resolve(
         Some(text) => {
             let sees = |cluster: &Cluster| Policy::sees(principal, cluster);
             let found = live.inventory.find(text, given.from.as_deref(), given.workspace.as_deref(), &sees);
+            let named = found.as_ref().map_or_else(not_a_kcp, |(cluster, _)| Some(cluster.name.clone()));
+            // An advertised cluster tells nothing of what is in it, not even what it is.
+            let cluster = named.and_then(|name| live.inventory.get(&name));
+            if let Some(beyond) = cluster.filter(|cluster| cluster.reach.way(principal).is_none()) {
+                return Err(Policy::out_of_reach(beyond));
+            }
             let (cluster, place) = found.map_err(|error| unresolved(&error))?;
             (cluster, place, None)
         }
@@ -47,6 +53,14 @@ pub(super) fn resolve(
     Ok(Target { cluster, place, defaulted })
 }
 
+/// The cluster that a refusal speaks of.
+fn not_a_kcp(error: &ResolveError) -> Option<ClusterName> {
+    match error {
+        ResolveError::NotAKcp { cluster } => ClusterName::parse(cluster).ok(),
+        ResolveError::Unknown { .. } | ResolveError::Ambiguous { .. } | ResolveError::Grammar(_) => None,
+    }
+}
+
 /// A bare kcp means its only entry.
 fn entry(cluster: &Cluster, place: Place) -> Result<Place, Failure> {
     if cluster.kind != ClusterKind::Kcp || place != Place::Whole {
@@ -55,10 +69,9 @@ fn entry(cluster: &Cluster, place: Place) -> Result<Place, Failure> {
     match cluster.entry.as_slice() {
         [only] => Place::parse(only.as_str()).map_err(|error| Failure::internal(error.to_string())),
         entries => {
-            let choices: Vec<String> =
-                entries.iter().take(CHOICES).map(|entry| format!("{}:{entry}", cluster.name)).collect();
+            let choices = fitting(entries.iter().map(|entry| format!("{}:{entry}", cluster.name)));
             let failure = Failure::arguments(format!("{} is a kcp: name a workspace in it", cluster.name));
-            Err(if choices.is_empty() { failure } else { failure.hint(format!("As {}", choices.join(", "))) })
+            Err(if choices.is_empty() { failure } else { failure.hint(format!("As {choices}")) })
         }
     }
 }
@@ -69,7 +82,7 @@ fn unresolved(error: &ResolveError) -> Failure {
             let failure = Failure::new(FailureKind::UnknownTarget, "unknown_target", error.to_string());
             failure.hint(match near.as_slice() {
                 [] => "clusters_list shows those that you can reach".to_owned(),
-                near => format!("Near names: {}", near.join(", ")),
+                near => format!("Near names: {}", fitting(near.iter().cloned())),
             })
         }
         ResolveError::Ambiguous { .. } => Failure::new(FailureKind::Arguments, "ambiguous_target", error.to_string())
@@ -97,10 +110,23 @@ fn ask(reachable: &[&Arc<Cluster>]) -> Failure {
         return Failure::new(FailureKind::UnknownTarget, "no_target", "there is no cluster that you can reach")
             .hint("clusters_list shows what is missing");
     }
-    let mut choices: Vec<&str> = reachable.iter().take(CHOICES).map(|cluster| cluster.name.as_str()).collect();
-    if reachable.len() > CHOICES {
-        choices.push("…");
-    }
+    let names = fitting(reachable.iter().map(|cluster| cluster.name.to_string()));
     Failure::new(FailureKind::Arguments, "target_needed", format!("{} clusters could be meant", reachable.len()))
-        .hint(format!("Name one in cluster: {}", choices.join(", ")))
+        .hint(format!("Name one in cluster: {names}"))
+}
+
+/// As many whole names as a line has room for: half a name would be copied.
+fn fitting(names: impl Iterator<Item = String>) -> String {
+    let mut line = String::new();
+    for name in names {
+        if line.len() + name.len() > ROOM {
+            line.push_str(", …");
+            break;
+        }
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(&name);
+    }
+    line
 }

@@ -121,18 +121,16 @@ impl Place {
         let Some(from) = from.filter(|_| colons != "root" && !colons.starts_with("root:")) else {
             return Self::parse(&colons);
         };
+        let above = || NameError::new("workspace", text, "'..' climbs above the top of this path");
         let mut segments: Vec<&str> = from.segments().collect();
         for part in colons.split(':') {
             match part {
                 "." => {}
-                ".." => {
-                    segments.pop();
-                }
+                // The top is left by nothing: what follows would be read as a logical cluster's name.
+                ".." if segments.len() < 2 => return Err(above()),
+                ".." => drop(segments.pop()),
                 part => segments.push(part),
             }
-        }
-        if segments.is_empty() {
-            return Err(NameError::new("workspace", text, "'..' climbs above the top of this path"));
         }
         Self::parse(&segments.join(":"))
     }
@@ -263,6 +261,7 @@ mod tests {
         assert_eq!(read(":root:z").as_deref(), Some("root:z"));
         assert_eq!(read("root:z").as_deref(), Some("root:z"));
         assert!(Place::relative("..:..:..:..", Some(&from)).is_err());
+        assert!(Place::relative("..:..:..:team", Some(&from)).is_err());
         assert!(Place::relative("..", None).is_err());
     }
 

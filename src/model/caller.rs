@@ -42,6 +42,12 @@ impl Principal {
     pub fn is_local(&self) -> bool {
         self.realm.as_str() == RealmName::LOCAL
     }
+
+    /// True for the person at this machine, who owns the kubeconfig and may read of servers and files; not for whoever
+    /// stands behind a shared identity.
+    pub fn owns_this_machine(&self) -> bool {
+        self.is_local() && !self.shared
+    }
 }
 
 /// What a token was accepted for at the door.

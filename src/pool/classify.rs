@@ -18,7 +18,8 @@ use crate::policy::{Operation, Refusal};
 pub fn classify(method: &Method, target: &str) -> Result<Operation, Refusal> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let never = || Refusal::Never { what: format!("{method} {}", crate::model::names::quote(path)) };
-    let segments = segments(path).ok_or_else(never)?;
+    let plain = |c: u8| c.is_ascii_graphic() && c != b'#';
+    let segments = segments(path).filter(|_| query.bytes().all(plain)).ok_or_else(never)?;
     let resource = match segments.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => Some(("", *version, rest)),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => Some((*group, *version, rest)),
@@ -92,6 +93,8 @@ fn resource_operation(method: &Method, group: &str, rest: &[&str], query: &str) 
     }
     let Query { watch, dry_run } = read_query(query)?;
     let verb = verb(method, name.is_some(), watch)?;
+    // A DELETE takes its options from its body where it has one, and a GET has none: there the query promises nothing.
+    let dry_run = dry_run && matches!(verb, "create" | "update" | "patch");
     let subject = Subject { group, resource, name, subpath };
     Some(Operation {
         verb,
@@ -106,6 +109,9 @@ fn resource_operation(method: &Method, group: &str, rest: &[&str], query: &str) 
         cluster_scoped: false,
     })
 }
+
+/// Subresources that are data.
+const DATA: [&str; 7] = ["approval", "binding", "finalize", "log", "resize", "scale", "status"];
 
 struct Query {
     watch: bool,
@@ -155,10 +161,15 @@ fn access(verb: &str, subject: &Subject<'_>) -> Option<Access> {
     let reads = matches!(verb, "get" | "list" | "watch");
     match (*group, *resource, *subpath) {
         ("", "serviceaccounts", ["token", ..]) => None,
-        // `nodes_log` and `nodes_stats_summary` read fixed paths of the kubelet.
-        ("", "nodes", ["proxy", "logs", ..] | ["proxy", "stats", "summary"]) if reads => Some(Access::Read),
-        (_, _, ["exec" | "attach" | "portforward" | "proxy" | "ephemeralcontainers", ..]) => Some(Access::Exec),
+        // `nodes_log` and `nodes_stats_summary` read fixed paths of the kubelet. `scheme:name:port` is another server.
+        ("", "nodes", ["proxy", "logs", ..] | ["proxy", "stats", "summary"])
+            if reads && name.is_some_and(|name| !name.contains(':')) =>
+        {
+            Some(Access::Read)
+        }
         ("", "pods", ["eviction"]) => Some(Access::Delete),
+        // What is not known to be data may be a session: `exec`, `attach`, `portforward`, `proxy`, `console`, …
+        (_, _, [subresource, ..]) if !DATA.contains(subresource) => Some(Access::Exec),
         // kcp creates the home workspace on GET and HEAD alike.
         ("tenancy.kcp.io", "workspaces", _) if *name == Some("~") => Some(Access::Write),
         ("authentication.k8s.io", "selfsubjectreviews", [])
@@ -230,6 +241,20 @@ mod tests {
             ("GET", "/api/v1/nodes/n/proxy/logs/kubelet", "get /nodes/proxy name=n read"),
             ("GET", "/api/v1/nodes/n/proxy/stats/summary", "get /nodes/proxy name=n read"),
             ("GET", "/api/v1/nodes/n/proxy/stats/other", "get /nodes/proxy name=n exec"),
+            ("GET", "/api/v1/nodes/n:9100/proxy/logs/x", "get /nodes/proxy name=n:9100 exec"),
+            (
+                "GET",
+                "/apis/subresources.kubevirt.io/v1/namespaces/a/virtualmachineinstances/v/console",
+                "get subresources.kubevirt.io/virtualmachineinstances/console ns=a name=v exec",
+            ),
+            ("GET", "/apis/apps/v1/namespaces/a/deployments/d/scale", "get apps/deployments/scale ns=a name=d read"),
+            (
+                "GET",
+                "/apis/tenancy.kcp.io/v1alpha1/workspaces/~?dryRun=All",
+                "get tenancy.kcp.io/workspaces name=~ write",
+            ),
+            ("DELETE", "/api/v1/namespaces/a/pods/p?dryRun=All", "delete /pods ns=a name=p delete"),
+            ("POST", "/api/v1/namespaces/a/pods?x=#&dryRun=All", "never"),
             ("POST", "/api/v1/nodes/n/proxy/logs/x", "create /nodes/proxy name=n exec"),
             ("GET", "/api/v1/nodes/n/proxy/run/a/b", "get /nodes/proxy name=n exec"),
             ("POST", "/api/v1/namespaces/a/pods", "create /pods ns=a write"),

@@ -2,6 +2,7 @@
 //! site.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::model::{
     ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, LogicalCluster, PathTrust, Place,
     Principal, Table, Target, UserInfo, Way, WorkspacePath, names,
 };
+use crate::policy::Namespaces;
 
 /// A client for one target under one identity, for one call.
 pub struct ClusterClient {
@@ -27,6 +29,7 @@ pub struct ClusterClient {
     target: Target,
     /// The prefix of every request; changes once when a workspace was made anew under the same path.
     prefix: Mutex<Arc<str>>,
+    resolved_again: AtomicBool,
 }
 
 impl fmt::Debug for ClusterClient {
@@ -36,20 +39,26 @@ impl fmt::Debug for ClusterClient {
 }
 
 impl ClusterClient {
-    /// Resolves the place and binds the client to it.
-    pub(super) async fn open(sender: Sender, caches: Arc<Caches>) -> Result<Self, Failure> {
+    /// Binds the client to the cluster, or to the first segment of a path, which can never be a mount. Sends nothing.
+    pub(super) fn bind(sender: Sender, caches: Arc<Caches>) -> Self {
         let target = sender.permit.target().clone();
-        let client = Self { sender, caches, target, prefix: Mutex::new("".into()) };
-        let prefix: Arc<str> = match &client.target.place {
-            Place::Whole => "".into(),
-            Place::Name(name) => place::prefix(name).into(),
-            Place::Path(path) if client.target.cluster.paths == PathTrust::Trusted => {
-                format!("/clusters/{path}").into()
-            }
-            Place::Path(path) => place::prefix(&client.resolve(path, false).await?).into(),
+        let prefix = match &target.place {
+            Place::Whole => String::new(),
+            Place::Name(name) => place::prefix(name),
+            Place::Path(path) => format!("/clusters/{}", path.segments().next().unwrap_or_default()),
         };
-        client.set_prefix(prefix);
-        Ok(client)
+        Self { sender, caches, target, prefix: Mutex::new(prefix.into()), resolved_again: AtomicBool::new(false) }
+    }
+
+    /// Goes to the place itself: resolves a path, unless the operator trusts paths.
+    pub(super) async fn settle(self) -> Result<Self, Failure> {
+        let Place::Path(path) = &self.target.place else { return Ok(self) };
+        let prefix: Arc<str> = match self.target.cluster.paths {
+            PathTrust::Trusted => format!("/clusters/{path}").into(),
+            PathTrust::Resolve => place::prefix(&self.resolve(path, false).await?).into(),
+        };
+        self.set_prefix(prefix);
+        Ok(self)
     }
 
     /// The target of this call.
@@ -114,11 +123,15 @@ impl ClusterClient {
         let path = list_path(kind, request, Some(object))?;
         let ask = Ask { accept: table::ACCEPT, cluster_scoped: !kind.namespaced, ..Ask::get(path) };
         let reply = self.request(&ask).await?;
-        table::parse(&reply.body).map_err(|error| {
+        let mut table = table::parse(&reply.body).map_err(|error| {
             Failure::new(FailureKind::Cluster, "unexpected_answer", clean(&error.to_string()))
                 .because(&error)
                 .hint("Ask for format=json")
-        })
+        })?;
+        if let Some(limits) = self.limits_of_namespaces(kind) {
+            table.rows.retain(|row| row.cells.first().is_some_and(|name| limits.allows(name)));
+        }
+        Ok(table)
     }
 
     /// One page of whole objects: the List object.
@@ -128,7 +141,17 @@ impl ClusterClient {
     pub async fn list_objects(&self, kind: &ApiResource, request: &ListRequest) -> Result<serde_json::Value, Failure> {
         let path = list_path(kind, request, None)?;
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
-        json(&reply)
+        let mut list = json(&reply)?;
+        if let (Some(limits), Some(items)) = (self.limits_of_namespaces(kind), list["items"].as_array_mut()) {
+            items.retain(|item| item["metadata"]["name"].as_str().is_some_and(|name| limits.allows(name)));
+        }
+        Ok(list)
+    }
+
+    /// The policy's limits, when `kind` is Namespace and some are out of bounds: those are left out of lists.
+    fn limits_of_namespaces(&self, kind: &ApiResource) -> Option<&Namespaces> {
+        let limits = &self.sender.permit.limits().namespaces;
+        (kind.group.is_empty() && kind.plural == "namespaces" && limits.restrict()).then_some(limits)
     }
 
     /// Who the API server takes the caller for: SelfSubjectReview.
@@ -158,18 +181,24 @@ impl ClusterClient {
         Ok(review.status.user_info)
     }
 
-    /// Sends a request to the target. A path that was resolved earlier and now answers 403 or 404 is resolved once more:
-    /// the workspace may have been made anew under the same path.
+    /// Sends a request to the target. A path that was resolved earlier and now answers 403 or 404 to a read is resolved
+    /// once more in a call: the workspace may have been made anew under the same path.
     pub(super) async fn request(&self, ask: &Ask) -> Result<Reply, Failure> {
         let prefix = self.prefix();
         let failure = match self.sender.send(&prefix, ask).await {
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
-        let gone = matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound);
-        let resolved = self.target.cluster.paths == PathTrust::Resolve;
-        let (Place::Path(path), true, true) = (&self.target.place, gone, resolved) else { return Err(failure) };
-        let now: Arc<str> = place::prefix(&self.resolve(path, true).await?).into();
+        let gone = matches!(failure.code, "forbidden" | "not_found") && ask.method == Method::GET;
+        let (Place::Path(path), true, PathTrust::Resolve) = (&self.target.place, gone, self.target.cluster.paths)
+        else {
+            return Err(failure);
+        };
+        if self.resolved_again.swap(true, Ordering::Relaxed) {
+            return Err(failure);
+        }
+        let Ok(name) = self.resolve(path, true).await else { return Err(failure) };
+        let now: Arc<str> = place::prefix(&name).into();
         if now == prefix {
             return Err(failure);
         }

@@ -191,6 +191,9 @@ pub enum CredentialError {
     /// The kubeconfig user has nothing that we can use.
     #[error("{0}")]
     User(&'static str),
+    /// The attempt failed, now or a few seconds ago.
+    #[error(transparent)]
+    Again(Arc<Self>),
     /// The credential plugin failed.
     #[error("the credential plugin failed")]
     Exec(#[source] exec::ExecError),
@@ -199,6 +202,9 @@ pub enum CredentialError {
 impl CredentialError {
     /// What the caller sees of it. `hints` of local files go to the local caller only, who owns them.
     pub fn failure(&self, local: bool) -> Failure {
+        if let Self::Again(first) = self {
+            return first.failure(local);
+        }
         let kind = match self {
             Self::SubjectExpired => FailureKind::SignIn,
             Self::NotReachable { .. } => FailureKind::Internal,
@@ -207,6 +213,7 @@ impl CredentialError {
             | Self::File(_)
             | Self::Kubeconfig(_)
             | Self::User(_)
+            | Self::Again(_)
             | Self::Exec(_) => FailureKind::Credential,
         };
         let cause = if local { crate::model::chain(self) } else { self.to_string() };
@@ -219,9 +226,12 @@ impl CredentialError {
             Self::Template { .. } | Self::Unprintable { .. } => {
                 failure.hint("Ask the operator to change the impersonate template")
             }
-            Self::NotReachable { .. } | Self::File(_) | Self::Kubeconfig(_) | Self::User(_) | Self::Exec(_) => {
-                failure.hint("Ask the operator to check this cluster's credential")
-            }
+            Self::NotReachable { .. }
+            | Self::File(_)
+            | Self::Kubeconfig(_)
+            | Self::User(_)
+            | Self::Again(_)
+            | Self::Exec(_) => failure.hint("Ask the operator to check this cluster's credential"),
         }
     }
 }
@@ -230,6 +240,12 @@ impl CredentialError {
 pub trait Strategy: Send + Sync + fmt::Debug {
     /// Obtains a credential for `caller`. Nothing is sent anywhere before the caller is known to be served.
     fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>>;
+
+    /// The cluster did not accept a credential (401): what is kept of it is not used again. A new one is obtained by the
+    /// next call.
+    fn rejected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
     /// Who the API server must take the caller for; checked once per caller by SelfSubjectReview before anything else
     /// is sent. `None` = whoever it says.
@@ -361,6 +377,13 @@ pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<
             fix,
         )]);
     }
+    if names_a_workspace_path(&entry.endpoint.server) {
+        let what =
+            "the server URL names a workspace by its path, below which a mount could forward credentials anywhere";
+        let fix =
+            "give the host alone with kind = \"kcp\" and entry = [\"root:…\"], or a logical cluster name in the URL";
+        return Err(vec![problem(entry, "server", what, fix)]);
+    }
     let draft = compile(entry, context)?;
     let expect_username = template(entry, "expect_username", entry.settings.expect_username.as_deref())?;
     let key = cluster_key(entry, &draft.digest);
@@ -371,6 +394,13 @@ pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<
 fn template(entry: &Entry, key: &str, text: Option<&str>) -> Result<Option<Template>, Vec<Problem>> {
     let compiled = text.map(|text| Template::parse(text, false)).transpose();
     compiled.map_err(|error| vec![problem(entry, key, error.to_string(), error.fix())])
+}
+
+/// True for `…/clusters/<ref>…` where the ref is more than a single segment, which alone can never be a mount.
+fn names_a_workspace_path(server: &str) -> bool {
+    let segments: Vec<&str> = server.split('/').skip(3).filter(|segment| !segment.is_empty()).collect();
+    let single = |reference: &str| crate::model::LogicalCluster::parse(reference).is_ok();
+    segments.windows(2).any(|pair| pair[0] == "clusters" && !single(pair[1]))
 }
 
 /// A problem at a key of this entry.

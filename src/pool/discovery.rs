@@ -13,8 +13,7 @@ use serde::Deserialize;
 
 use super::client::ClusterClient;
 use super::send::Ask;
-use crate::model::key::digest;
-use crate::model::{ApiResource, ClusterKind, Failure, FailureKind, names};
+use crate::model::{ApiResource, ClusterKind, Failure, FailureKind, KeyHasher, names};
 
 pub(super) mod find;
 mod wire;
@@ -62,12 +61,9 @@ impl Content {
 pub(super) struct Contents(Mutex<HashMap<[u8; 32], Weak<Content>>>);
 
 impl Contents {
-    fn share(
-        &self,
-        bodies: &[&[u8]],
-        read: impl FnOnce() -> Result<Content, Failure>,
-    ) -> Result<Arc<Content>, Failure> {
-        let key = digest(&bodies.concat());
+    /// The content under `key`, which covers what was asked and the bytes that were read.
+    fn share(&self, key: KeyHasher, read: impl FnOnce() -> Result<Content, Failure>) -> Result<Arc<Content>, Failure> {
+        let key = key.finish();
         let held = |contents: &HashMap<_, Weak<Content>>| contents.get(&key).and_then(Weak::upgrade);
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(content) = held(&lock()) {
@@ -175,14 +171,15 @@ pub(super) async fn fetch(
         Document::All => fetch_all(client, contents).await,
         Document::Groups => {
             let reply = client.request(&Ask::get("/apis")).await?;
-            contents.share(&[&reply.body], || {
+            contents.share(KeyHasher::new("groups").field("body", &reply.body), || {
                 read::<GroupList>(&reply.body).map(|list| Content::Versions(list.preferred()))
             })
         }
         Document::Version(group, version) => {
             let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
             let reply = client.request(&Ask::get(path)).await?;
-            contents.share(&[b"version", &reply.body], || {
+            let key = KeyHasher::new("version").field("group", group).field("version", version);
+            contents.share(key.field("body", &reply.body), || {
                 read::<ResourceList>(&reply.body).map(|list| Content::Kinds(list.kinds(group, version)))
             })
         }
@@ -196,11 +193,11 @@ async fn fetch_all(client: &ClusterClient, contents: &Contents) -> Result<Arc<Co
     let aggregated = |body: &[u8]| read::<Kind>(body).is_ok_and(|kind| kind.kind == "APIGroupDiscoveryList");
     if !aggregated(&core.body) || !aggregated(&groups.body) {
         // Servers before 1.26, and proxies that do not pass the Accept header on: one request per group-version.
-        return contents.share(&[b"plain", &groups.body], || {
+        return contents.share(KeyHasher::new("groups").field("body", &groups.body), || {
             read::<GroupList>(&groups.body).map(|list| Content::Versions(list.preferred()))
         });
     }
-    contents.share(&[&core.body, b"\0", &groups.body], || {
+    contents.share(KeyHasher::new("all").field("core", &core.body).field("groups", &groups.body), || {
         let mut kinds = read::<Aggregated>(&core.body)?.kinds();
         kinds.extend(read::<Aggregated>(&groups.body)?.kinds());
         Ok(Content::Kinds(kinds))

@@ -49,7 +49,8 @@ async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &st
     let ask = Ask { cluster_scoped: true, ..Ask::get(format!("/apis/tenancy.kcp.io/v1alpha1/workspaces/{child}")) };
     let reply = match sender.send(&prefix(parent), &ask).await {
         Ok(reply) => reply,
-        Err(failure) if matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound) => {
+        // A 401 says that the credential is not accepted here at all, which no other spelling of the address mends.
+        Err(failure) if matches!(failure.code, "forbidden" | "not_found") => {
             return Err(unreadable(walked, child, &failure));
         }
         Err(failure) => return Err(failure),
@@ -83,8 +84,7 @@ fn leaf(walked: &str, child: &str, code: &'static str, what: &str) -> Failure {
 /// No or unknown: a 403 and a 404 say the same.
 fn unreadable(walked: &str, child: &str, failure: &Failure) -> Failure {
     let cause = format!("workspace {child} in {walked} is not there, or you cannot read it");
-    let hint = "If you know that it exists, address it by its logical cluster name (<kcp>:<name>); an operator whose kcp \
-         has no mounts can set paths = \"trusted\" for it";
+    let hint = "Use its logical cluster name, <kcp>:<name>; or have the operator set paths = \"trusted\", where there are no mounts";
     let detail = failure.to_string();
     Failure { detail: Some(detail), ..Failure::new(FailureKind::NotFound, "workspace_unresolved", cause) }
         .doing("resolving the workspace")

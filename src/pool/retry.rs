@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::reply::retry_after;
 use super::transport::{Reply, TransportError};
+use crate::model::Access;
+use crate::policy::Operation;
 
 /// A server's `Retry-After` is waited for up to this; longer ones are passed on.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -15,8 +17,8 @@ const REINITIALIZING: Duration = Duration::from_millis(50);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long to wait before sending again, or `None` to take the outcome as it is. `again` is true for a second try.
-pub(super) fn after(method: &Method, outcome: &Result<Reply, TransportError>, again: bool) -> Option<Duration> {
-    if again || !method.is_safe() {
+pub(super) fn after(operation: &Operation, outcome: &Result<Reply, TransportError>, again: bool) -> Option<Duration> {
+    if again || operation.access != Some(Access::Read) || operation.verb == "create" {
         return None;
     }
     match outcome {
@@ -45,6 +47,7 @@ mod tests {
     use http::Method;
 
     use super::{TransportError, after};
+    use crate::pool::classify::classify;
     use crate::pool::transport::Reply;
 
     fn reply(status: u16, retry: &str, body: &'static str) -> Result<Reply, TransportError> {
@@ -55,14 +58,18 @@ mod tests {
 
     #[test]
     fn one_short_retry_of_what_changes_nothing() {
-        assert_eq!(after(&Method::GET, &reply(429, "1", ""), false), Some(Duration::from_secs(1)));
-        assert_eq!(after(&Method::GET, &reply(429, "3600", ""), false), None);
+        let read = classify(&Method::GET, "/api/v1/pods").unwrap();
+        let write = classify(&Method::POST, "/api/v1/namespaces/a/pods").unwrap();
+        let home = classify(&Method::GET, "/apis/tenancy.kcp.io/v1alpha1/workspaces/~").unwrap();
+        assert_eq!(after(&read, &reply(429, "1", ""), false), Some(Duration::from_secs(1)));
+        assert_eq!(after(&read, &reply(429, "3600", ""), false), None);
+        assert_eq!(after(&home, &reply(503, "1", ""), false), None);
         assert_eq!(
-            after(&Method::GET, &reply(429, "1", "storage is (re)initializing"), false),
+            after(&read, &reply(429, "1", "storage is (re)initializing"), false),
             Some(Duration::from_millis(50))
         );
-        assert_eq!(after(&Method::GET, &reply(503, "1", ""), true), None);
-        assert_eq!(after(&Method::POST, &reply(503, "1", ""), false), None);
-        assert_eq!(after(&Method::GET, &reply(404, "1", ""), false), None);
+        assert_eq!(after(&read, &reply(503, "1", ""), true), None);
+        assert_eq!(after(&write, &reply(503, "1", ""), false), None);
+        assert_eq!(after(&read, &reply(404, "1", ""), false), None);
     }
 }

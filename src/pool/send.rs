@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 
 use super::classify::classify;
-use super::credential::Credential;
+use super::credential::{Credential, Strategy};
 use super::reply::{failure, unreachable};
 use super::retry;
 use super::transport::{Reply, Transport};
@@ -47,6 +47,7 @@ pub(super) struct Sender {
     pub(super) upstream: Arc<Upstream>,
     pub(super) transport: Arc<Transport>,
     pub(super) credential: Credential,
+    pub(super) strategy: Arc<dyn Strategy>,
     pub(super) permit: Permit,
     pub(super) deadline: Instant,
 }
@@ -55,10 +56,15 @@ impl Sender {
     /// Sends `ask` to a place (`""`, or `/clusters/<ref>` with a checked ref) and gives back a success.
     pub(super) async fn send(&self, place: &str, ask: &Ask) -> Result<Reply, Failure> {
         let operation = self.admit(ask)?;
-        let outcome = self.exchange(place, ask).await?;
+        let outcome = self.exchange(place, ask, &operation).await?;
         match outcome {
             Ok(reply) if reply.head.status.is_success() => Ok(reply),
-            Ok(reply) => Err(failure(&reply, &operation)),
+            Ok(reply) => {
+                if reply.head.status == StatusCode::UNAUTHORIZED {
+                    self.strategy.rejected().await;
+                }
+                Err(failure(&reply, &operation))
+            }
             Err(error) => Err(unreachable(&error)),
         }
         .map_err(|failure| failure.target(self.permit.target().address().to_string()))
@@ -95,6 +101,7 @@ impl Sender {
         &self,
         place: &str,
         ask: &Ask,
+        operation: &Operation,
     ) -> Result<Result<Reply, super::transport::TransportError>, Failure> {
         let mut again = false;
         loop {
@@ -104,7 +111,7 @@ impl Sender {
             let turn = turn.await.map_err(|_elapsed| busy(&self.permit))?;
             let outcome = self.transport.send(request, left).await;
             drop(turn);
-            let Some(pause) = retry::after(&ask.method, &outcome, again) else { return Ok(outcome) };
+            let Some(pause) = retry::after(operation, &outcome, again) else { return Ok(outcome) };
             if pause >= self.left()? {
                 return Ok(outcome);
             }
@@ -114,13 +121,9 @@ impl Sender {
     }
 
     fn request(&self, place: &str, ask: &Ask) -> Result<Request<Full<Bytes>>, Failure> {
-        if self.credential.expired(SystemTime::now()) {
-            return Err(Failure::new(
-                FailureKind::SignIn,
-                "credential_expired",
-                "the credential expired during the call",
-            )
-            .hint("Call again"));
+        let now = SystemTime::now();
+        if self.credential.expired(now) {
+            return Err(self.expired(now));
         }
         let url = self
             .transport
@@ -140,6 +143,17 @@ impl Sender {
             *request.headers_mut() = headers;
         }
         request.map_err(|error| Failure::internal(error.to_string()))
+    }
+
+    /// The caller's own token has ended, or only the credential for this cluster.
+    fn expired(&self, now: SystemTime) -> Failure {
+        let own = self.permit.caller().principal().expires.is_some_and(|expires| expires <= now);
+        if own {
+            return Failure::new(FailureKind::SignIn, "token_expired", "your token expired during the call")
+                .hint("Sign in again");
+        }
+        Failure::new(FailureKind::Credential, "credential_expired", "the credential expired during the call")
+            .hint("Call again")
     }
 
     /// What is left of the call's time.

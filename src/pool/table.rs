@@ -28,7 +28,7 @@ struct Wire<'a> {
     kind: Cow<'a, str>,
     #[serde(default)]
     metadata: WireList,
-    #[serde(rename = "columnDefinitions", default)]
+    #[serde(rename = "columnDefinitions", default, deserialize_with = "null_as_empty")]
     columns: Vec<WireColumn>,
     #[serde(default, deserialize_with = "null_as_empty")]
     rows: Vec<WireRow>,

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tracing::Level;
 
 use crate::model::{Failure, FailureKind};
+use crate::output::scrub_text;
 
-/// Characters of the line that says what happened; with [`NEXT_CHARS`] about 80 tokens.
+/// Characters of the line that says what happened; with [`NEXT_CHARS`] about 80 tokens, as English has them.
 const WHAT_CHARS: usize = 220;
 /// Characters of the next step.
-const NEXT_CHARS: usize = 120;
+const NEXT_CHARS: usize = 160;
 
 /// What to do with one failure.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +88,7 @@ fn internal(failure: &Failure, request_id: &str) -> Seen {
 fn what(failure: &Failure) -> String {
     let parts = [failure.target.as_deref().unwrap_or_default(), &failure.doing, &failure.cause];
     let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let line = one_line(&said.join(": "), WHAT_CHARS);
+    let line = one_line(&scrub_text(&said.join(": ")), WHAT_CHARS);
     line.trim_end_matches('.').to_owned()
 }
 

@@ -94,7 +94,7 @@ fn strategies(folder: &tempfile::TempDir) -> Vec<(ClusterSettings, CompileContex
         impersonate: Some(ImpersonateSettings {
             user: "{realm}:{username}".into(),
             groups: Some("{realm}:{group}".into()),
-            uid: Some("{sub}".into()),
+            uid: Some("{iss}#{sub}".into()),
             extra: BTreeMap::from([("example.com/client".into(), "{azp}".into())]),
         }),
         ..ClusterSettings::default()
@@ -199,6 +199,28 @@ fn another_gateway_credential_is_another_destination() {
 }
 
 #[test]
+fn a_server_url_below_a_possible_mount_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, context, _) = strategies(&folder).remove(0);
+    let check = |server: &str| {
+        let mut entry = entry(settings.clone());
+        entry.endpoint.server = server.into();
+        compile(&entry, &context).is_ok()
+    };
+    for good in ["https://h", "https://h/k8s/clusters/c-1", "https://h/clusters/root", "https://clusters/a:b"] {
+        assert!(check(good), "{good}");
+    }
+    for bad in [
+        "https://h/clusters/root:org:edge",
+        "https://h//clusters/root:a",
+        "https://h/p/clusters/root:a/x",
+        "https://h/clusters/*",
+    ] {
+        assert!(!check(bad), "{bad}");
+    }
+}
+
+#[test]
 fn incomplete_settings_name_every_missing_key() {
     for strategy in ["passthrough", "impersonate", "local"] {
         let settings = ClusterSettings { strategy: strategy.into(), ..ClusterSettings::default() };
@@ -235,7 +257,7 @@ mod impersonate {
                 "impersonate-user: corp:alice",
                 "impersonate-group: corp:dev",
                 "impersonate-group: corp:ops",
-                "impersonate-uid: sub-alice",
+                "impersonate-uid: https://corp.example#sub-alice",
                 "impersonate-extra-example.com%2fclient: client",
             ]
         );
@@ -277,13 +299,26 @@ mod impersonate {
     }
 
     #[test]
+    fn several_realms_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut settings, context, _) = strategies(&folder).remove(1);
+        let template = settings.impersonate.as_mut().unwrap();
+        (template.user, template.groups) = ("{username}".into(), Some("{group}".into()));
+        assert!(super::compile(&entry(settings.clone()), &context).is_ok());
+        settings.realms.push(super::realm("plant"));
+        let problems = super::compile(&entry(settings), &context).unwrap_err();
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        assert_eq!(keys, ["clusters.c1.impersonate.user", "clusters.c1.impersonate.groups"]);
+    }
+
+    #[test]
     fn the_review_must_equal_the_template() {
         let folder = tempfile::tempdir().unwrap();
         let (settings, context, alice) = strategies(&folder).remove(1);
         let expected = compiled(&settings, &context).expects(alice.principal()).unwrap().unwrap();
         let seen = |groups: &[&str]| UserInfo {
             username: "corp:alice".into(),
-            uid: "sub-alice".into(),
+            uid: "https://corp.example#sub-alice".into(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             extra: [
                 ("example.com/client".to_owned(), vec!["client".to_owned()]),

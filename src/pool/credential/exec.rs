@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff;
 use serde::Deserialize;
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use crate::kubeconfig::ExecConfig;
@@ -16,7 +17,7 @@ use crate::model::{Endpoint, Secret};
 /// A plugin's whole run; a first sign-in in a browser does not fit and is done beforehand.
 const PLUGIN: Duration = Duration::from_secs(20);
 /// What a plugin may print.
-const MAX_OUTPUT: usize = 256 * 1024;
+const MAX_OUTPUT: u64 = 256 * 1024;
 
 /// What a plugin issued.
 pub(super) struct Issued {
@@ -76,18 +77,23 @@ pub(super) async fn run(plugin: &ExecConfig, endpoint: &Endpoint) -> Result<Issu
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let child = command.spawn().map_err(|error| ExecError::Start(name(), error))?;
-    let output = tokio::time::timeout(PLUGIN, child.wait_with_output())
-        .await
-        .map_err(|_elapsed| ExecError::Slow(name()))?
-        .map_err(|error| ExecError::Start(name(), error))?;
-    if !output.status.success() {
-        return Err(ExecError::Failed(name(), output.status));
+    let mut child = command.spawn().map_err(|error| ExecError::Start(name(), error))?;
+    let ran = tokio::time::timeout(PLUGIN, async {
+        let mut printed = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(MAX_OUTPUT + 1).read_to_end(&mut printed).await?;
+        }
+        // Whoever prints more than that waits for nobody to read it: it is killed on drop.
+        let status = if printed.len() as u64 > MAX_OUTPUT { None } else { Some(child.wait().await?) };
+        Ok::<_, std::io::Error>((status, printed))
+    });
+    let (status, printed) =
+        ran.await.map_err(|_elapsed| ExecError::Slow(name()))?.map_err(|error| ExecError::Start(name(), error))?;
+    match status {
+        None => Err(ExecError::Output(name())),
+        Some(status) if !status.success() => Err(ExecError::Failed(name(), status)),
+        Some(_) => parse(&printed).ok_or_else(|| ExecError::Output(name())),
     }
-    if output.stdout.len() > MAX_OUTPUT {
-        return Err(ExecError::Output(name()));
-    }
-    parse(&output.stdout).ok_or_else(|| ExecError::Output(name()))
 }
 
 fn exec_info(plugin: &ExecConfig, endpoint: &Endpoint) -> String {
@@ -151,5 +157,7 @@ mod tests {
         assert!(matches!(error, ExecError::Failed(..)));
         assert!(!error.to_string().contains("hunter2"));
         assert!(parse(b"{}").is_none());
+        let endless = run(&plugin("yes"), &endpoint()).await.err().unwrap();
+        assert!(matches!(endless, ExecError::Output(..)));
     }
 }

@@ -35,6 +35,16 @@ struct Templates {
     extra: Vec<(String, HeaderName, Template)>,
 }
 
+impl Templates {
+    /// Keys of templates that do not tell the realms apart.
+    fn merging(&self) -> impl Iterator<Item = &'static str> {
+        let user = [("impersonate.user", Some(&self.user))];
+        let others = [("impersonate.groups", self.groups.as_ref()), ("impersonate.uid", self.uid.as_ref())];
+        let written = user.into_iter().chain(others).filter_map(|(key, template)| Some((key, template?)));
+        written.filter(|(_, template)| !template.tells_realms_apart()).map(|(key, _)| key)
+    }
+}
+
 /// What the template makes of one caller.
 struct Person {
     user: String,
@@ -67,6 +77,12 @@ pub(super) fn compile(entry: &Entry, _context: &CompileContext) -> Result<Draft,
         problems.push(problem(entry, "gateway_credentials", crate::model::chain(&error), fix));
         [0; 32]
     });
+    if let Some(templates) = templates.as_ref().filter(|_| realms.len() > 1) {
+        problems.extend(templates.merging().map(|key| {
+            let what = "callers of several realms would be taken for one another";
+            problem(entry, key, what, "name {realm} in it, as \"{realm}:{username}\"")
+        }));
+    }
     let (Some(templates), true) = (templates, problems.is_empty()) else { return Err(problems) };
     let digest = KeyHasher::new("impersonate")
         .field("gateway", gateway_digest)
@@ -190,6 +206,10 @@ impl Strategy for Impersonate {
             let ends = [credential.expires, principal.expires].into_iter().flatten().min();
             Ok(credential.until(ends))
         })
+    }
+
+    fn rejected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.gateway.forget())
     }
 
     fn expects(&self, principal: &Principal) -> Result<Option<Expectation>, CredentialError> {

@@ -49,4 +49,8 @@ impl Strategy for Local {
             self.user.credential(self.key).await
         })
     }
+
+    fn rejected(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.user.forget())
+    }
 }

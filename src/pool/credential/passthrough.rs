@@ -39,10 +39,11 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
         problems.push(problem(entry, "audiences", "missing", fix));
     }
     let (Some(realm), true) = (realm, problems.is_empty()) else { return Err(problems) };
+    let missing =
+        format!("sign in at realm {realm} with a token whose audience is {}", settings.audiences.join(" or "));
     let mut audiences = settings.audiences.clone();
     audiences.push(entry.endpoint.server.clone());
     let way = Way::Passthrough { audiences: audiences.clone() };
-    let missing = format!("sign in at realm {realm} with a token whose audience is {}", audiences.join(" or "));
     Ok(Draft {
         reach: Reach::by([realm.clone()], &way, missing),
         digest: [0; 32],

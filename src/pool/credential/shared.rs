@@ -17,6 +17,12 @@ use crate::model::{ClusterKey, Endpoint, KeyHasher};
 
 /// What was read from disk is used this long; a rotated token or certificate is picked up after it.
 const REREAD: Duration = Duration::from_secs(60);
+/// A plugin's credential is not used in its last seconds.
+const MARGIN: Duration = Duration::from_secs(15);
+/// A failure is not tried again before this.
+const FAILED: Duration = Duration::from_secs(5);
+/// A refused credential is dropped at most once in this time.
+const FORGET: Duration = Duration::from_secs(10);
 
 /// A kubeconfig user, bound to one endpoint: its credential is never taken for another server.
 pub(super) struct KubeconfigUser {
@@ -25,7 +31,15 @@ pub(super) struct KubeconfigUser {
     context: Option<String>,
     endpoint: Endpoint,
     /// Held while a plugin runs: concurrent callers wait for one run.
-    cached: Mutex<Option<(Credential, Instant)>>,
+    kept: Mutex<Kept>,
+}
+
+/// What the last attempt gave.
+#[derive(Default)]
+struct Kept {
+    good: Option<(Credential, Instant)>,
+    failed: Option<(Arc<CredentialError>, Instant)>,
+    forgotten: Option<Instant>,
 }
 
 impl fmt::Debug for KubeconfigUser {
@@ -40,12 +54,12 @@ impl fmt::Debug for KubeconfigUser {
 impl KubeconfigUser {
     /// The user of a named context of merged files.
     pub(super) fn context(files: Vec<PathBuf>, context: String, endpoint: Endpoint) -> Self {
-        Self { files, context: Some(context), endpoint, cached: Mutex::new(None) }
+        Self { files, context: Some(context), endpoint, kept: Mutex::default() }
     }
 
     /// The user of the context that names the endpoint.
     pub(super) fn matching(file: PathBuf, endpoint: Endpoint) -> Self {
-        Self { files: vec![file], context: None, endpoint, cached: Mutex::new(None) }
+        Self { files: vec![file], context: None, endpoint, kept: Mutex::default() }
     }
 
     /// Digest of what the files hold for this user now: part of the cluster key, so that another gateway credential is
@@ -98,26 +112,44 @@ impl KubeconfigUser {
         Ok((context, user))
     }
 
-    /// The credential, for the cluster `key`.
+    /// The credential, for the cluster `key`. A failure is given to everybody who asks within the next seconds.
     pub(super) async fn credential(&self, key: ClusterKey) -> Result<Credential, CredentialError> {
-        let mut cached = self.cached.lock().await;
-        if let Some((credential, until)) = cached.as_ref()
-            && *until > Instant::now()
-        {
+        let mut kept = self.kept.lock().await;
+        let now = Instant::now();
+        if let Some((credential, _)) = kept.good.as_ref().filter(|(_, until)| *until > now) {
             return Ok(credential.clone());
         }
-        let (_, user) = self.read()?;
-        let credential = self.obtain(key, &user).await?;
-        let left = credential.expires.map(|expires| expires.duration_since(SystemTime::now()).unwrap_or_default());
-        let keep = match left {
-            Some(left) => left.saturating_sub(Duration::from_secs(15)),
-            None => REREAD,
+        if let Some((error, _)) = kept.failed.as_ref().filter(|(_, until)| *until > now) {
+            return Err(CredentialError::Again(Arc::clone(error)));
+        }
+        let obtained = match self.read() {
+            Ok((_, user)) => self.obtain(key, &user).await,
+            Err(error) => Err(error),
         };
-        *cached = Some((credential.clone(), Instant::now() + keep));
-        Ok(credential)
+        match obtained {
+            Ok((credential, keep)) => {
+                kept.good = Some((credential.clone(), Instant::now() + keep));
+                Ok(credential)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                kept.failed = Some((Arc::clone(&error), Instant::now() + FAILED));
+                Err(CredentialError::Again(error))
+            }
+        }
     }
 
-    async fn obtain(&self, key: ClusterKey, user: &User) -> Result<Credential, CredentialError> {
+    /// Drops the credential, at most once in [`FORGET`]: a cluster that refuses everything must not make a plugin run
+    /// for every call.
+    pub(super) async fn forget(&self) {
+        let mut kept = self.kept.lock().await;
+        if kept.forgotten.is_none_or(|at| at.elapsed() > FORGET) {
+            *kept = Kept { forgotten: Some(Instant::now()), ..Kept::default() };
+        }
+    }
+
+    /// The credential, and how long it may be kept.
+    async fn obtain(&self, key: ClusterKey, user: &User) -> Result<(Credential, Duration), CredentialError> {
         let mut credential = match (&user.client_certificate, &user.client_key) {
             (Some(certificate), Some(private)) => {
                 Credential::certificate(key, Arc::new(TlsIdentity::new(certificate.clone(), private.expose())))
@@ -141,14 +173,14 @@ impl KubeconfigUser {
                 "the kubeconfig user has no token, certificate, password or exec plugin",
             ));
         }
-        Ok(credential)
+        Ok((credential, REREAD))
     }
 
     async fn run(
         &self,
         key: ClusterKey,
         plugin: &crate::kubeconfig::ExecConfig,
-    ) -> Result<Credential, CredentialError> {
+    ) -> Result<(Credential, Duration), CredentialError> {
         let issued = exec::run(plugin, &self.endpoint).await.map_err(CredentialError::Exec)?;
         let credential = match (&issued.certificate, &issued.key) {
             (Some(certificate), Some(private)) => {
@@ -161,6 +193,11 @@ impl KubeconfigUser {
             Some(token) => credential.with(AUTHORIZATION, &format!("Bearer {}", token.expose()))?,
             None => credential,
         };
-        Ok(credential.until(issued.expires))
+        let left = issued.expires.map(|expires| expires.duration_since(SystemTime::now()).unwrap_or_default());
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(CredentialError::User("the credential plugin issued a credential that has expired already"));
+        }
+        let keep = left.map_or(REREAD, |left| left.saturating_sub(MARGIN));
+        Ok((credential.until(issued.expires), keep))
     }
 }

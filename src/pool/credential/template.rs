@@ -74,6 +74,11 @@ impl Template {
         if personal { Ok(template) } else { Err(TemplateError::Constant) }
     }
 
+    /// True when it tells people of one realm from those of the next.
+    pub(super) fn tells_realms_apart(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Realm | Part::Issuer))
+    }
+
     /// The text for `principal`, and for one of its groups where the template names `{group}`.
     pub(super) fn fill(&self, principal: &Principal, group: Option<&str>) -> String {
         let part = |part: &Part| match part {

@@ -1,8 +1,40 @@
 //! Discovery documents on the wire, only what is used of them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::model::ApiResource;
+use crate::model::{ApiResource, names};
+
+/// Kinds of one document, at most; real clusters have some hundreds.
+const MAX_KINDS: usize = 20_000;
+
+/// Go servers write an empty list as `null`.
+fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Only kinds whose names could stand in a URL, with names of bounded length: a document is foreign text that is kept
+/// and compared.
+fn usable(kinds: impl Iterator<Item = ApiResource>) -> Vec<ApiResource> {
+    let short = |text: &str| text.len() <= 63 && names::plural(text).is_ok();
+    let fits = |kind: &ApiResource| {
+        names::group(&kind.group).is_ok()
+            && names::version(&kind.version).is_ok()
+            && names::plural(&kind.plural).is_ok()
+            && (1..=63).contains(&kind.kind.len())
+            && kind.kind.bytes().all(|c| c.is_ascii_alphanumeric())
+    };
+    let trim = |mut kind: ApiResource| {
+        if !short(&kind.singular) {
+            kind.singular.clear();
+        }
+        kind.short_names.retain(|name| short(name));
+        kind.short_names.truncate(16);
+        kind.verbs.retain(|verb| verb.len() <= 32);
+        kind.verbs.truncate(16);
+        kind
+    };
+    kinds.filter(fits).map(trim).take(MAX_KINDS).collect()
+}
 
 /// Any document's kind.
 #[derive(Deserialize)]
@@ -14,7 +46,7 @@ pub(super) struct Kind {
 /// `APIGroupDiscoveryList` (`apidiscovery.k8s.io/v2`).
 #[derive(Deserialize)]
 pub(super) struct Aggregated {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     items: Vec<AggregatedGroup>,
 }
 
@@ -22,7 +54,7 @@ pub(super) struct Aggregated {
 struct AggregatedGroup {
     #[serde(default)]
     metadata: Metadata,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     versions: Vec<AggregatedVersion>,
 }
 
@@ -35,7 +67,7 @@ struct Metadata {
 #[derive(Deserialize)]
 struct AggregatedVersion {
     version: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     resources: Vec<AggregatedResource>,
 }
 
@@ -49,9 +81,9 @@ struct AggregatedResource {
     scope: String,
     #[serde(default)]
     singular_resource: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     verbs: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     short_names: Vec<String>,
 }
 
@@ -66,7 +98,7 @@ impl Aggregated {
         let mut kinds = Vec::new();
         for group in self.items {
             for version in group.versions {
-                kinds.extend(version.resources.into_iter().map(|resource| ApiResource {
+                let all = version.resources.into_iter().map(|resource| ApiResource {
                     group: group.metadata.name.clone(),
                     version: version.version.clone(),
                     plural: resource.resource,
@@ -75,9 +107,11 @@ impl Aggregated {
                     short_names: resource.short_names,
                     namespaced: resource.scope == "Namespaced",
                     verbs: resource.verbs,
-                }));
+                });
+                kinds.extend(usable(all));
             }
         }
+        kinds.truncate(MAX_KINDS);
         kinds
     }
 }
@@ -85,7 +119,7 @@ impl Aggregated {
 /// `APIGroupList`.
 #[derive(Deserialize)]
 pub(super) struct GroupList {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     groups: Vec<Group>,
 }
 
@@ -93,7 +127,7 @@ pub(super) struct GroupList {
 #[serde(rename_all = "camelCase")]
 struct Group {
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     versions: Vec<GroupVersion>,
     #[serde(default)]
     preferred_version: Option<GroupVersion>,
@@ -124,7 +158,7 @@ impl GroupList {
 /// `APIResourceList`.
 #[derive(Deserialize)]
 pub(super) struct ResourceList {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     resources: Vec<Resource>,
 }
 
@@ -138,9 +172,9 @@ struct Resource {
     namespaced: bool,
     #[serde(default)]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     verbs: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_empty")]
     short_names: Vec<String>,
 }
 
@@ -148,17 +182,37 @@ impl ResourceList {
     /// The kinds of one group-version; subresources are left out.
     pub(super) fn kinds(self, group: &str, version: &str) -> Vec<ApiResource> {
         let resources = self.resources.into_iter().filter(|resource| !resource.name.contains('/'));
-        resources
-            .map(|resource| ApiResource {
-                group: group.to_owned(),
-                version: version.to_owned(),
-                plural: resource.name,
-                singular: resource.singular_name,
-                kind: resource.kind,
-                short_names: resource.short_names,
-                namespaced: resource.namespaced,
-                verbs: resource.verbs,
-            })
-            .collect()
+        let all = resources.map(|resource| ApiResource {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            plural: resource.name,
+            singular: resource.singular_name,
+            kind: resource.kind,
+            short_names: resource.short_names,
+            namespaced: resource.namespaced,
+            verbs: resource.verbs,
+        });
+        usable(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GroupList, ResourceList};
+
+    #[test]
+    fn nulls_are_empty_and_unusable_names_are_dropped() {
+        let list: ResourceList = serde_json::from_str(r#"{"resources":null}"#).unwrap();
+        assert!(list.kinds("", "v1").is_empty());
+        let list: GroupList = serde_json::from_str(r#"{"groups":null}"#).unwrap();
+        assert!(list.preferred().is_empty());
+        let text = format!(
+            r#"{{"resources":[{{"name":"../x","kind":"X"}},{{"name":"pods","kind":"Pod","shortNames":["po","{}"],"verbs":null}},{{"name":"{}","kind":"Y"}}]}}"#,
+            "y".repeat(1000),
+            "z".repeat(1000),
+        );
+        let kinds = serde_json::from_str::<ResourceList>(&text).unwrap().kinds("", "v1");
+        assert_eq!(kinds.iter().map(|kind| kind.plural.as_str()).collect::<Vec<_>>(), ["pods"]);
+        assert_eq!(kinds[0].short_names, ["po"]);
     }
 }
