@@ -141,7 +141,7 @@ impl Policy {
         Visible { clusters: seen.collect() }
     }
 
-    /// Decides whether `caller` may use `tool` on `target`, logs and counts the decision.
+    /// Decides whether `caller` may use `tool` on `target`, and logs the decision.
     ///
     /// # Errors
     /// A denied tool answers as an unknown one, a cluster out of reach as an unknown one (unless it is advertised: then

@@ -143,12 +143,15 @@ pub(super) fn unreachable(error: &TransportError) -> Failure {
 fn tls_reason(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let io = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let rustls = error.downcast_ref::<rustls::Error>().or_else(|| io.and_then(|inner| inner.downcast_ref()));
-        if let Some(rustls) = rustls {
+        if let Some(rustls) = error.downcast_ref::<rustls::Error>() {
             return Some(certificate_reason(rustls));
         }
-        next = error.source();
+        // The source of an io::Error is that of the error inside it, which would be passed over.
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inside {
+            Some(inside) => Some(inside),
+            None => error.source(),
+        };
     }
     None
 }
@@ -223,6 +226,14 @@ mod tests {
         assert_eq!(html.retry, Some(std::time::Duration::from_secs(7)));
         let redirect = failure(&reply(307, "text/html", ""), &list);
         assert_eq!(redirect.code, "redirect");
+    }
+
+    #[test]
+    fn a_wrong_certificate_is_said_in_plain_words() {
+        let rustls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let nested = std::io::Error::other(std::io::Error::other(rustls));
+        assert!(super::tls_reason(&nested).unwrap().contains("not signed by the CA"));
+        assert_eq!(super::tls_reason(&std::io::Error::other("x")), None);
     }
 
     #[test]
