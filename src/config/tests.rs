@@ -178,14 +178,14 @@ name = "x"
 29: realms.b.issuer: realms.a has the same issuer; one realm per issuer: merge the two
 30: realms.c: issuer is missing; write the issuer exactly as it is in tokens
 34: links.x.to: no realm "plant" is configured; write one of a, b, c, corp
-36: clusters.Plant_1: cluster name "Plant_1" is not valid: lower-case letters, digits, '-' and '.', 1 to 63 characters, starting and ending with a letter or digit, optionally '@' and a source name of the same form; call it plant-1
+36: clusters.Plant_1: cluster name "Plant_1" is not valid: use a-z, 0-9, '-' and '.', at most 63 characters, optionally @<source>; call it plant-1
 37: clusters.Plant_1.server: a query or a fragment is not allowed; write an https URL without user, query and fragment
 38: clusters.Plant_1.strategy: "exchang" is not known; did you mean exchange?
 40: clusters.Plant_1.link: no link "y" is configured; did you mean x?
 43: clusters.plant-2.server: is not https; write an https URL; http is only for loopback when no realm is configured
 44: clusters.plant-2.insecure_skip_tls_verify: strategy exchange carries a person's identity to a server that nobody checked; remove it and set ca_file
 46: clusters.plant-2.entry: only a kcp has workspaces; remove it, or set kind = "kcp"
-46: clusters.plant-2.entry[0]: workspace "root:../x" is not valid: a workspace is a path such as root:org:team or a logical cluster name such as 2gr4s8eyy3n1rqtl: segments of lower-case letters, digits and '-', separated by ':'; write workspace paths, as root:org
+46: clusters.plant-2.entry[0]: workspace "root:../x" is not valid: use a path as root:org:team, or a logical cluster name as 2gr4s8eyy3n1rqtl: a-z, 0-9 and '-', joined by ':'; write workspace paths, as root:org
 47: clusters.plant-2.gateway_credentials.kubeconfig: /nonexistent/none.kubeconfig cannot be read: No such file or directory (os error 2); create the file, or correct its path; a relative path starts at the configuration's folder
 48: clusters.plant-2.impersonate: user is missing; write a template, as "{realm}:{username}"
 49: clusters.plant-2.lables: unknown key; did you mean labels?

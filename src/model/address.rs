@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::names::{ClusterName, NameError, is_label};
 
-const PLACE_GRAMMAR: &str = "a workspace is a path such as root:org:team or a logical cluster name such as \
-     2gr4s8eyy3n1rqtl: segments of lower-case letters, digits and '-', separated by ':'";
+const PLACE_GRAMMAR: &str =
+    "use a path as root:org:team, or a logical cluster name as 2gr4s8eyy3n1rqtl: a-z, 0-9 and '-', joined by ':'";
 /// Segments of a workspace path, at most.
 const MAX_SEGMENTS: usize = 32;
 
@@ -115,11 +115,12 @@ impl Place {
     /// When `text` is outside the grammar, climbs above the top, or is relative without a `from`.
     pub fn relative(text: &str, from: Option<&WorkspacePath>) -> Result<Self, NameError> {
         let colons = text.replace('/', ":");
+        let as_written = |_error| NameError::new("workspace", text, PLACE_GRAMMAR);
         if let Some(absolute) = colons.strip_prefix(':') {
-            return Self::parse(if absolute.is_empty() { "root" } else { absolute });
+            return Self::parse(if absolute.is_empty() { "root" } else { absolute }).map_err(as_written);
         }
         let Some(from) = from.filter(|_| colons != "root" && !colons.starts_with("root:")) else {
-            return Self::parse(&colons);
+            return Self::parse(&colons).map_err(as_written);
         };
         let above = || NameError::new("workspace", text, "'..' climbs above the top of this path");
         let mut segments: Vec<&str> = from.segments().collect();
@@ -132,7 +133,7 @@ impl Place {
                 part => segments.push(part),
             }
         }
-        Self::parse(&segments.join(":"))
+        Self::parse(&segments.join(":")).map_err(as_written)
     }
 
     /// The workspace path, where this place is given as one; `root` counts.

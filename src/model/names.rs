@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a name is refused. The message shows the grammar; it quotes at most 40 characters of what was given.
+/// Why a name is refused. The message shows the grammar; it quotes the beginning of what was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {given} is not valid: {grammar}")]
 pub struct NameError {
@@ -23,11 +23,16 @@ impl NameError {
     }
 }
 
-/// Quotes foreign text for a message: at most 40 characters, control and non-ASCII characters escaped.
+/// Quotes foreign text for a message: about 32 characters of it, control and non-ASCII characters escaped.
 pub fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
-    if text.chars().nth(40).is_some() {
-        shown.push('…');
+    const MOST: usize = 32;
+    let mut shown = String::new();
+    for c in text.chars() {
+        if shown.len() >= MOST {
+            shown.push('…');
+            break;
+        }
+        shown.extend(c.escape_default());
     }
     format!("\"{shown}\"")
 }
@@ -37,8 +42,7 @@ pub fn quote(text: &str) -> String {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterName(Arc<str>);
 
-const CLUSTER_GRAMMAR: &str = "lower-case letters, digits, '-' and '.', 1 to 63 characters, starting and ending with a \
-     letter or digit, optionally '@' and a source name of the same form";
+const CLUSTER_GRAMMAR: &str = "use a-z, 0-9, '-' and '.', at most 63 characters, optionally @<source>";
 
 impl ClusterName {
     /// Checks and takes a name.

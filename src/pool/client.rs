@@ -212,7 +212,11 @@ impl ClusterClient {
         if fresh {
             self.caches.discovery.invalidate(&key).await;
         }
-        let read = discovery::fetch(self, &self.caches.contents, &document);
+        let read = async {
+            // What was read just now is not worth a second look.
+            self.caches.refreshed.insert(self.view("refresh").finish(), ());
+            discovery::fetch(self, &self.caches.contents, &document).await
+        };
         self.caches.discovery.try_get_with(key, read).await.map_err(|failure| Failure::clone(&failure))
     }
 

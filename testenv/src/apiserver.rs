@@ -87,19 +87,10 @@ impl ApiServer {
         let serving = Serving::new(config.name, port::free()?, "system:masters");
         let client = serving.admin_client(serving.url())?;
         let folder = files::folder(config.name)?;
-        let launch = Launch {
-            name: config.name,
-            program: &program,
-            args: args(&folder, &config, &serving)?,
-            envs: Vec::new(),
-        };
+        let launch =
+            Launch { name: config.name, program: &program, args: args(&folder, &config, &serving)?, envs: Vec::new() };
         let process = Process::start(folder, launch)?;
-        let mut server = Self {
-            name: config.name.to_owned(),
-            serving,
-            client,
-            process,
-        };
+        let mut server = Self { name: config.name.to_owned(), serving, client, process };
         server.ready().await?;
         Ok(server)
     }
@@ -175,11 +166,7 @@ impl ApiServer {
     ///
     /// # Errors
     /// When there is no such service account.
-    pub async fn service_account_token(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> anyhow::Result<String> {
+    pub async fn service_account_token(&self, namespace: &str, name: &str) -> anyhow::Result<String> {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
         let request = serde_json::json!({
             "apiVersion": "authentication.k8s.io/v1",
@@ -229,11 +216,7 @@ impl ApiServer {
 }
 
 /// Writes the files of the server and returns all of its flags.
-fn args(
-    folder: &TempDir,
-    config: &ApiServerConfig<'_>,
-    serving: &Serving,
-) -> anyhow::Result<Vec<String>> {
+fn args(folder: &TempDir, config: &ApiServerConfig<'_>, serving: &Serving) -> anyhow::Result<Vec<String>> {
     let accounts = KeyPair::generate().context("making the service account key")?;
     let public = files::write(folder, "accounts.pub", &accounts.public_key_pem())?;
     let private = files::write(folder, "accounts.key", &accounts.serialize_pem())?;
@@ -286,19 +269,13 @@ mod tests {
         server.apply(&objects()).await.unwrap();
         let token = server.service_account_token("lab", "reader").await.unwrap();
         let reader = Client::new(server.url(), server.ca_pem(), Credential::Token(&token)).unwrap();
-        reader
-            .get("/api/v1/namespaces/lab/configmaps")
-            .await
-            .unwrap();
+        reader.get("/api/v1/namespaces/lab/configmaps").await.unwrap();
         let refused = reader.get("/api/v1/namespaces/lab/secrets").await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("403"), "{refused}");
 
         let events = server.audit_events().unwrap();
-        let seen = events
-            .iter()
-            .find(|event| event["requestURI"] == "/api/v1/namespaces/lab/configmaps")
-            .unwrap();
+        let seen = events.iter().find(|event| event["requestURI"] == "/api/v1/namespaces/lab/configmaps").unwrap();
         assert_eq!(seen["user"]["username"], "system:serviceaccount:lab:reader");
         assert!(!serde_json::to_string(&events).unwrap().contains(&token));
     }
@@ -324,9 +301,7 @@ mod tests {
         let refused = stranger.get("/api/v1/namespaces").await;
         assert!(refused.unwrap_err().to_string().contains("401"));
 
-        let _controllers = Controllers::start(&one, &["namespace-controller"])
-            .await
-            .unwrap();
+        let _controllers = Controllers::start(&one, &["namespace-controller"]).await.unwrap();
         one.admin().delete("/api/v1/namespaces/lab").await.unwrap();
         crate::poll::until("the namespace to go", Duration::from_secs(60), || async {
             match one.get("/api/v1/namespaces/lab").await {

@@ -51,9 +51,7 @@ impl Program {
     fn find(self, environment: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<PathBuf> {
         let value = |variable| environment(variable).filter(|value| !value.is_empty());
         let (module, variables) = self.module();
-        let given = variables
-            .iter()
-            .find_map(|variable| Some((*variable, PathBuf::from(value(variable)?))));
+        let given = variables.iter().find_map(|variable| Some((*variable, PathBuf::from(value(variable)?))));
         let (origin, folder) = if let Some((variable, place)) = given {
             (variable.to_owned(), folder_of(place))
         } else {
@@ -61,30 +59,20 @@ impl Program {
             ("the build folder".to_owned(), cache.join(module))
         };
         if !folder.join(self.name()).is_file() {
-            bail!(
-                "there is no {} in {} ({origin}): run scripts/controlplanes",
-                self.name(),
-                folder.display()
-            );
+            bail!("there is no {} in {} ({origin}): run scripts/controlplanes", self.name(), folder.display());
         }
         // Only the folder's links are followed: a newer build may move them while a test runs, but the name of the
         // file tells the multi-call binary which program to be.
-        let folder = folder
-            .canonicalize()
-            .with_context(|| format!("resolving {}", folder.display()))?;
+        let folder = folder.canonicalize().with_context(|| format!("resolving {}", folder.display()))?;
         Ok(folder.join(self.name()))
     }
 
     /// The wrapper module that builds the program, and the variables that may name its folder instead.
     const fn module(self) -> (&'static str, [&'static str; 2]) {
         match self {
-            Self::Etcd
-            | Self::KubeApiserver
-            | Self::KubeControllerManager
-            | Self::KubeScheduler => (
-                "kubernetes",
-                ["KUBEFERRY_LAB_KUBERNETES", "KUBEBUILDER_ASSETS"],
-            ),
+            Self::Etcd | Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler => {
+                ("kubernetes", ["KUBEFERRY_LAB_KUBERNETES", "KUBEBUILDER_ASSETS"])
+            }
             Self::Kcp | Self::KcpFrontProxy => ("kcp", ["KUBEFERRY_LAB_KCP", "KCP_BIN"]),
         }
     }
@@ -110,9 +98,7 @@ pub(crate) fn target() -> PathBuf {
 mod tests {
     use super::*;
 
-    fn environment<'a>(
-        variables: &'a [(&'a str, &'a Path)],
-    ) -> impl Fn(&str) -> Option<OsString> + 'a {
+    fn environment<'a>(variables: &'a [(&'a str, &'a Path)]) -> impl Fn(&str) -> Option<OsString> + 'a {
         |name| {
             let (_, value) = variables.iter().find(|(variable, _)| *variable == name)?;
             Some(value.as_os_str().to_owned())
@@ -129,15 +115,8 @@ mod tests {
         }
         let find = |variables: &[(&str, &Path)]| Program::Kcp.find(environment(variables)).unwrap();
         let expected = given.join("kcp").canonicalize().unwrap();
-        assert_eq!(
-            find(&[("KUBEFERRY_CACHE", &cache), ("KCP_BIN", &given)]),
-            expected
-        );
-        assert_eq!(
-            find(&[("KCP_BIN", &given.join("kcp"))]),
-            expected,
-            "the file itself"
-        );
+        assert_eq!(find(&[("KUBEFERRY_CACHE", &cache), ("KCP_BIN", &given)]), expected);
+        assert_eq!(find(&[("KCP_BIN", &given.join("kcp"))]), expected, "the file itself");
         let built = cache.join("kcp/kcp").canonicalize().unwrap();
         assert_eq!(find(&[("KUBEFERRY_CACHE", &cache)]), built);
     }
@@ -145,13 +124,7 @@ mod tests {
     #[test]
     fn a_missing_program_says_what_to_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Program::Etcd
-            .find(environment(&[("KUBEBUILDER_ASSETS", folder.path())]))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("KUBEBUILDER_ASSETS") && error.contains("scripts/controlplanes"),
-            "{error}"
-        );
+        let error = Program::Etcd.find(environment(&[("KUBEBUILDER_ASSETS", folder.path())])).unwrap_err().to_string();
+        assert!(error.contains("KUBEBUILDER_ASSETS") && error.contains("scripts/controlplanes"), "{error}");
     }
 }

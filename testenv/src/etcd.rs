@@ -38,17 +38,9 @@ impl Etcd {
             "--unsafe-no-fsync=true".to_owned(),
             "--log-level=warn".to_owned(),
         ];
-        let launch = Launch {
-            name: "etcd",
-            program: &program,
-            args,
-            envs: Vec::new(),
-        };
+        let launch = Launch { name: "etcd", program: &program, args, envs: Vec::new() };
         let process = Process::start(folder, launch)?;
-        let mut etcd = Self {
-            url: client,
-            process,
-        };
+        let mut etcd = Self { url: client, process };
         etcd.ready().await?;
         Ok(etcd)
     }

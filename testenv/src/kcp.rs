@@ -40,13 +40,7 @@ impl<'a> KcpConfig<'a> {
     /// A kcp with nothing switched on.
     #[must_use]
     pub const fn new(name: &'a str) -> Self {
-        Self {
-            name,
-            authentication: Vec::new(),
-            feature_gates: Vec::new(),
-            audit: false,
-            flags: Vec::new(),
-        }
+        Self { name, authentication: Vec::new(), feature_gates: Vec::new(), audit: false, flags: Vec::new() }
     }
 }
 
@@ -76,12 +70,7 @@ impl Kcp {
             envs: vec![("UNSAFE_E2E_HACK_DISABLE_ETCD_FSYNC", "true")],
         };
         let process = Process::start(folder, launch)?;
-        let mut kcp = Self {
-            name: config.name.to_owned(),
-            serving,
-            client,
-            process,
-        };
+        let mut kcp = Self { name: config.name.to_owned(), serving, client, process };
         kcp.ready().await?;
         Ok(kcp)
     }
@@ -157,20 +146,14 @@ impl Kcp {
     /// # Errors
     /// When kcp refuses it, or it is not ready within two minutes.
     pub async fn create_workspace(&self, parent: &str, name: &str) -> anyhow::Result<String> {
-        self.create_workspace_of_type(parent, name, "universal")
-            .await
+        self.create_workspace_of_type(parent, name, "universal").await
     }
 
     /// Makes a workspace of a type that `root` has: `universal`, `organization` (only below `root`), `team`, …
     ///
     /// # Errors
     /// When kcp refuses it, or it is not ready within two minutes.
-    pub async fn create_workspace_of_type(
-        &self,
-        parent: &str,
-        name: &str,
-        kind: &str,
-    ) -> anyhow::Result<String> {
+    pub async fn create_workspace_of_type(&self, parent: &str, name: &str, kind: &str) -> anyhow::Result<String> {
         let what = format!("workspace {parent}:{name}");
         let workspace = json!({
             "apiVersion": "tenancy.kcp.io/v1alpha1",
@@ -179,10 +162,7 @@ impl Kcp {
             "spec": {"type": {"name": kind, "path": "root"}},
         });
         let client = self.admin(parent);
-        client
-            .apply(&[workspace])
-            .await
-            .with_context(|| what.clone())?;
+        client.apply(&[workspace]).await.with_context(|| what.clone())?;
         let path = format!("{WORKSPACES}/{name}");
         let ready = poll::until(&what, WORKSPACE, || async {
             let workspace = client.get(&path).await;
@@ -237,11 +217,7 @@ impl Kcp {
 }
 
 /// Writes the files of kcp and returns all of its arguments.
-fn args(
-    folder: &TempDir,
-    config: &KcpConfig<'_>,
-    serving: &Serving,
-) -> anyhow::Result<Vec<String>> {
+fn args(folder: &TempDir, config: &KcpConfig<'_>, serving: &Serving) -> anyhow::Result<Vec<String>> {
     let data = folder.path().join("kcp");
     let mut args = vec!["start".to_owned()];
     args.extend(serving.flags(folder, &config.authentication, config.audit)?);
@@ -253,10 +229,7 @@ fn args(
         "--batteries-included=admin,user,workspace-types".to_owned(),
     ]);
     if !config.feature_gates.is_empty() {
-        args.push(format!(
-            "--feature-gates={}",
-            config.feature_gates.join(",")
-        ));
+        args.push(format!("--feature-gates={}", config.feature_gates.join(",")));
     }
     args.extend(config.flags.iter().cloned());
     Ok(args)
@@ -279,16 +252,10 @@ mod tests {
         let kcp = Kcp::start(config).await.unwrap();
         kcp.get("root", "/api/v1/namespaces").await.unwrap();
 
-        let parent = kcp
-            .create_workspace_of_type("root", "org", "organization")
-            .await
-            .unwrap();
+        let parent = kcp.create_workspace_of_type("root", "org", "organization").await.unwrap();
         let child = kcp.create_workspace("root:org", "child").await.unwrap();
         assert_ne!(parent, child);
-        let read = kcp
-            .get("root:org", &format!("{WORKSPACES}/child"))
-            .await
-            .unwrap();
+        let read = kcp.get("root:org", &format!("{WORKSPACES}/child")).await.unwrap();
         assert_eq!(read["spec"]["cluster"], child.as_str());
 
         let object = json!({
@@ -303,9 +270,8 @@ mod tests {
         assert!(elsewhere.contains("404"), "{elsewhere}");
 
         let events = kcp.audit_events().unwrap();
-        let seen = |event: &&Value| {
-            event["requestURI"] == path && event["annotations"]["kcp.io/cluster"] == child.as_str()
-        };
+        let seen =
+            |event: &&Value| event["requestURI"] == path && event["annotations"]["kcp.io/cluster"] == child.as_str();
         assert_eq!(events.iter().filter(seen).count(), 1);
         let own = std::fs::read_to_string(kcp.admin_kubeconfig()).unwrap();
         assert!(own.contains("shard-base") && own.contains("token:"));

@@ -1,12 +1,16 @@
 //! The lab.
 
-pub mod pki;
-pub mod poll;
-pub mod tap;
 pub mod apiserver;
 pub mod artifacts;
+pub mod demo;
 pub mod etcd;
+pub mod ferry;
 pub mod kcp;
+pub mod mcp;
+pub mod pki;
+pub mod poll;
 pub mod process;
 pub mod realm;
 pub mod simulator;
+pub mod tap;
+pub mod world;

@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
@@ -41,18 +41,11 @@ impl Ca {
         let mut params = CertificateParams::default();
         params.distinguished_name = name(common_name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
-        let issuer =
-            CertifiedIssuer::self_signed(params, key()).expect("fixed CA parameters can be signed");
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        let issuer = CertifiedIssuer::self_signed(params, key()).expect("fixed CA parameters can be signed");
         let pem = issuer.pem();
-        Self {
-            issuer: Arc::new(issuer),
-            pem,
-        }
+        Self { issuer: Arc::new(issuer), pem }
     }
 
     /// The authority's own certificate, for the trust store of a client.
@@ -98,13 +91,8 @@ impl Ca {
 
     fn sign(&self, params: &CertificateParams) -> Leaf {
         let key = key();
-        let cert = params
-            .signed_by(&key, &self.issuer)
-            .expect("a leaf with a fresh key can be signed");
-        Leaf {
-            cert_pem: cert.pem(),
-            key_pem: key.serialize_pem(),
-        }
+        let cert = params.signed_by(&key, &self.issuer).expect("a leaf with a fresh key can be signed");
+        Leaf { cert_pem: cert.pem(), key_pem: key.serialize_pem() }
     }
 }
 
@@ -116,9 +104,7 @@ impl fmt::Debug for Ca {
 
 impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leaf")
-            .field("cert_pem", &self.cert_pem)
-            .finish_non_exhaustive()
+        f.debug_struct("Leaf").field("cert_pem", &self.cert_pem).finish_non_exhaustive()
     }
 }
 
@@ -149,11 +135,7 @@ pub fn server_config(leaf: &Leaf, alpn: &[&[u8]]) -> Arc<rustls::ServerConfig> {
 /// # Panics
 /// When a PEM text is not what it should be.
 #[must_use]
-pub fn mutual_server_config(
-    leaf: &Leaf,
-    client_ca_pem: &str,
-    alpn: &[&[u8]],
-) -> Arc<rustls::ServerConfig> {
+pub fn mutual_server_config(leaf: &Leaf, client_ca_pem: &str, alpn: &[&[u8]]) -> Arc<rustls::ServerConfig> {
     install_provider();
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots(client_ca_pem)))
         .allow_unauthenticated()
@@ -173,20 +155,14 @@ pub fn mutual_server_config(
 /// # Panics
 /// When a PEM text is not what it should be.
 #[must_use]
-pub fn client_config(
-    ca_pem: &str,
-    client: Option<&Leaf>,
-    alpn: &[&[u8]],
-) -> Arc<rustls::ClientConfig> {
+pub fn client_config(ca_pem: &str, client: Option<&Leaf>, alpn: &[&[u8]]) -> Arc<rustls::ClientConfig> {
     install_provider();
     let builder = rustls::ClientConfig::builder().with_root_certificates(roots(ca_pem));
     let mut config = match client {
         None => builder.with_no_client_auth(),
         Some(leaf) => {
             let (certs, key) = identity(leaf);
-            builder
-                .with_client_auth_cert(certs, key)
-                .expect("the leaf's key belongs to its certificate")
+            builder.with_client_auth_cert(certs, key).expect("the leaf's key belongs to its certificate")
         }
     };
     config.alpn_protocols = protocols(alpn);
@@ -201,17 +177,14 @@ pub(crate) fn identity(leaf: &Leaf) -> (Vec<CertificateDer<'static>>, PrivateKey
     let certs = CertificateDer::pem_slice_iter(leaf.cert_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .expect("a leaf holds PEM certificates");
-    let key =
-        PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a leaf holds a PEM key");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a leaf holds a PEM key");
     (certs, key)
 }
 
 fn roots(ca_pem: &str) -> RootCertStore {
     let mut store = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
-        store
-            .add(cert.expect("a CA file holds PEM certificates"))
-            .expect("a CA certificate can anchor trust");
+        store.add(cert.expect("a CA file holds PEM certificates")).expect("a CA certificate can anchor trust");
     }
     store
 }
@@ -237,14 +210,8 @@ fn server_params(sans: &[&str]) -> CertificateParams {
 
 /// rcgen keeps one value per attribute type; the same OID under its "custom" type makes room for a second.
 fn name(common_name: &str, organizations: &[&str]) -> DistinguishedName {
-    assert!(
-        organizations.len() <= 2,
-        "a lab certificate carries at most two organizations"
-    );
-    let organization_types = [
-        DnType::OrganizationName,
-        DnType::CustomDnType(vec![2, 5, 4, 10]),
-    ];
+    assert!(organizations.len() <= 2, "a lab certificate carries at most two organizations");
+    let organization_types = [DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])];
     let mut name = DistinguishedName::new();
     for (attribute, organization) in organization_types.into_iter().zip(organizations) {
         name.push(attribute, *organization);
@@ -260,21 +227,12 @@ mod tests {
     /// Verifies `leaf` as a server for `127.0.0.1` the way a client would, at this moment.
     fn verify(ca: &Ca, leaf: &Leaf) -> Result<(), rustls::Error> {
         install_provider();
-        let verifier = rustls::client::WebPkiServerVerifier::builder(Arc::new(roots(ca.pem())))
-            .build()
-            .unwrap();
+        let verifier = rustls::client::WebPkiServerVerifier::builder(Arc::new(roots(ca.pem()))).build().unwrap();
         let (certs, _) = identity(leaf);
         let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
         let now = rustls_pki_types::UnixTime::now();
-        rustls::client::danger::ServerCertVerifier::verify_server_cert(
-            &*verifier,
-            &certs[0],
-            &[],
-            &name,
-            &[],
-            now,
-        )
-        .map(drop)
+        rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &certs[0], &[], &name, &[], now)
+            .map(drop)
     }
 
     #[test]
@@ -283,14 +241,8 @@ mod tests {
         let leaf = ours.server(LOOPBACK);
         assert_eq!(verify(&ours, &leaf), Ok(()));
         assert!(verify(&other, &leaf).is_err());
-        assert!(
-            verify(&ours, &ours.server(&["other.example"])).is_err(),
-            "another name is refused"
-        );
-        assert!(
-            verify(&ours, &ours.client("alice", &["dev"])).is_err(),
-            "a client certificate is no server"
-        );
+        assert!(verify(&ours, &ours.server(&["other.example"])).is_err(), "another name is refused");
+        assert!(verify(&ours, &ours.client("alice", &["dev"])).is_err(), "a client certificate is no server");
     }
 
     #[test]

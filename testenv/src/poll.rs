@@ -32,13 +32,17 @@ where
         }
         let next = Instant::now() + PAUSE;
         if next >= end {
-            bail!(
-                "gave up on {what} after {deadline:?}: {}",
-                last.unwrap_or_default()
-            );
+            bail!("gave up on {what} after {deadline:?}: {}", last.unwrap_or_default());
         }
         sleep_until(next).await;
     }
+}
+
+/// For the lab's own servers: a fault that is slow on purpose, or a listener that cannot accept now. Tests await a
+/// condition with [`until`] instead.
+#[expect(clippy::disallowed_methods, reason = "the one place where the lab sleeps")]
+pub async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
 }
 
 #[cfg(test)]
@@ -51,13 +55,7 @@ mod tests {
         let value = until("three looks", Duration::from_secs(10), || {
             looks += 1;
             let seen = looks;
-            async move {
-                if seen == 3 {
-                    Ok(seen)
-                } else {
-                    Err(format!("only {seen}"))
-                }
-            }
+            async move { if seen == 3 { Ok(seen) } else { Err(format!("only {seen}")) } }
         })
         .await
         .unwrap();
@@ -66,16 +64,12 @@ mod tests {
 
     #[tokio::test]
     async fn names_what_was_awaited_and_the_last_reason() {
-        let error = until::<(), _, _>("the moon", Duration::from_millis(120), || async {
-            Err("still dark".to_owned())
-        })
-        .await
-        .unwrap_err()
-        .to_string();
-        assert!(
-            error.contains("the moon") && error.contains("still dark"),
-            "{error}"
-        );
+        let error =
+            until::<(), _, _>("the moon", Duration::from_millis(120), || async { Err("still dark".to_owned()) })
+                .await
+                .unwrap_err()
+                .to_string();
+        assert!(error.contains("the moon") && error.contains("still dark"), "{error}");
     }
 
     #[tokio::test]
@@ -84,9 +78,6 @@ mod tests {
             .await
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("a reply") && error.contains("did not finish"),
-            "{error}"
-        );
+        assert!(error.contains("a reply") && error.contains("did not finish"), "{error}");
     }
 }

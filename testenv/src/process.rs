@@ -84,13 +84,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", launch.program.display()))?;
-        Ok(Self {
-            name: launch.name.to_owned(),
-            keeper,
-            folder: folder.keep(),
-            log,
-            keep_log: false,
-        })
+        Ok(Self { name: launch.name.to_owned(), keeper, folder: folder.keep(), log, keep_log: false })
     }
 
     /// The folder of the program's files, removed with it.
@@ -110,10 +104,7 @@ impl Process {
     /// # Errors
     /// With the status and the end of the log.
     pub fn check(&mut self) -> anyhow::Result<()> {
-        let status = self
-            .keeper
-            .try_wait()
-            .with_context(|| format!("looking after {}", self.name))?;
+        let status = self.keeper.try_wait().with_context(|| format!("looking after {}", self.name))?;
         if let Some(status) = status {
             bail!("{} ended ({status}):\n{}", self.name, self.tail());
         }
@@ -124,11 +115,7 @@ impl Process {
     ///
     /// # Errors
     /// After `deadline`, or as soon as the program ends, with the end of its log.
-    pub async fn until_ready<F, Fut>(
-        &mut self,
-        deadline: Duration,
-        mut look: F,
-    ) -> anyhow::Result<()>
+    pub async fn until_ready<F, Fut>(&mut self, deadline: Duration, mut look: F) -> anyhow::Result<()>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<(), String>>,
@@ -153,11 +140,7 @@ impl Process {
     fn tail(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         let end = bytes.split_at(bytes.len().saturating_sub(TAIL)).1;
-        format!(
-            "{}\n(the whole log: {})",
-            String::from_utf8_lossy(end).trim_end(),
-            self.log.display()
-        )
+        format!("{}\n(the whole log: {})", String::from_utf8_lossy(end).trim_end(), self.log.display())
     }
 }
 
@@ -191,11 +174,7 @@ mod tests {
     async fn printed(process: &Process) -> String {
         poll::until("the program's output", Duration::from_secs(10), || async {
             let text = std::fs::read_to_string(process.log()).unwrap();
-            if text.ends_with('\n') {
-                Ok(text)
-            } else {
-                Err(format!("only {text:?}"))
-            }
+            if text.ends_with('\n') { Ok(text) } else { Err(format!("only {text:?}")) }
         })
         .await
         .unwrap()

@@ -61,25 +61,14 @@ impl Realms {
                 bail!("{name:?} cannot be the name of a realm here");
             }
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("binding the port of the realms")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("binding the port of the realms")?;
         let address = listener.local_addr()?;
         let ca = Ca::new("realms");
         let tls = Arc::new(RwLock::new(pki::server_config(&ca.server(LOOPBACK), ALPN)));
-        let realms = config
-            .realms
-            .into_iter()
-            .map(|config| realm(config, address));
+        let realms = config.realms.into_iter().map(|config| realm(config, address));
         let site = Arc::new(Site::new(realms));
         let serving = tokio::spawn(http::serve(listener, Arc::clone(&tls), Arc::clone(&site)));
-        Ok(Self {
-            address,
-            ca,
-            tls,
-            site,
-            serving: Mutex::new(Some(serving)),
-        })
+        Ok(Self { address, ca, tls, site, serving: Mutex::new(Some(serving)) })
     }
 
     /// Where the server listens.
@@ -123,14 +112,7 @@ impl Realms {
     /// A user of the configuration.
     #[must_use]
     pub fn user(&self, realm: &str, username: &str) -> User {
-        let user = self.with(realm, |realm| {
-            realm
-                .config
-                .users
-                .iter()
-                .find(|user| user.username == username)
-                .cloned()
-        });
+        let user = self.with(realm, |realm| realm.config.users.iter().find(|user| user.username == username).cloned());
         user.unwrap_or_else(|| panic!("realm {realm} has no user {username}"))
     }
 
@@ -138,9 +120,7 @@ impl Realms {
     #[must_use]
     pub fn token(&self, realm: &str, username: &str, audience: &str) -> TokenBuilder {
         let user = self.user(realm, username);
-        self.with(realm, |realm| token::user_token(realm, &user))
-            .claim("azp", "mcp-client")
-            .audience(audience)
+        self.with(realm, |realm| token::user_token(realm, &user)).claim("azp", "mcp-client").audience(audience)
     }
 
     /// A good token of `username` for one `audience`.
@@ -183,9 +163,7 @@ impl Realms {
 
     /// Replaces one member of the metadata, such as `issuer` or `jwks_uri`; `null` leaves it out.
     pub fn set_metadata(&self, realm: &str, member: &str, value: impl Into<Value>) {
-        self.with(realm, |realm| {
-            realm.metadata.insert(member.to_owned(), value.into())
-        });
+        self.with(realm, |realm| realm.metadata.insert(member.to_owned(), value.into()));
     }
 
     /// Makes `endpoint` misbehave from now on.
@@ -222,13 +200,9 @@ impl Realms {
     /// How many requests reached `endpoint` of `realm` since the start or the last `clear`.
     #[must_use]
     pub fn fetches(&self, realm: &str, endpoint: Endpoint) -> usize {
-        assert!(
-            self.site.realms.contains_key(realm),
-            "there is no realm {realm}"
-        );
-        let reached = |request: &&RealmRequest| {
-            request.realm.as_deref() == Some(realm) && request.endpoint == Some(endpoint)
-        };
+        assert!(self.site.realms.contains_key(realm), "there is no realm {realm}");
+        let reached =
+            |request: &&RealmRequest| request.realm.as_deref() == Some(realm) && request.endpoint == Some(endpoint);
         self.requests().iter().filter(reached).count()
     }
 
@@ -244,11 +218,7 @@ impl Realms {
 
     /// Stops listening and ends all connections, so that the port refuses connections.
     pub async fn down(&self) {
-        let serving = self
-            .serving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(serving) = serving {
             serving.abort();
             // The end of the task frees the port; that it was cancelled is the point.
@@ -262,33 +232,20 @@ impl Realms {
     /// When somebody else has taken the port meanwhile.
     pub async fn up(&self) -> anyhow::Result<()> {
         self.down().await;
-        let listener = TcpListener::bind(self.address)
-            .await
-            .context("binding the port of the realms again")?;
-        let serving = tokio::spawn(http::serve(
-            listener,
-            Arc::clone(&self.tls),
-            Arc::clone(&self.site),
-        ));
+        let listener = TcpListener::bind(self.address).await.context("binding the port of the realms again")?;
+        let serving = tokio::spawn(http::serve(listener, Arc::clone(&self.tls), Arc::clone(&self.site)));
         *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
         Ok(())
     }
 
     fn with<T>(&self, realm: &str, f: impl FnOnce(&mut Realm) -> T) -> T {
-        self.site
-            .realm(realm, f)
-            .unwrap_or_else(|| panic!("there is no realm {realm}"))
+        self.site.realm(realm, f).unwrap_or_else(|| panic!("there is no realm {realm}"))
     }
 }
 
 impl Drop for Realms {
     fn drop(&mut self) {
-        if let Some(serving) = self
-            .serving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
+        if let Some(serving) = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take() {
             serving.abort();
         }
     }
@@ -296,9 +253,7 @@ impl Drop for Realms {
 
 impl fmt::Debug for Realms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Realms")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Realms").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

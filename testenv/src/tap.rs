@@ -88,24 +88,12 @@ impl Tap {
     /// When no port can be bound, or `upstream` is not `host:port`.
     pub async fn start(config: TapConfig) -> anyhow::Result<Self> {
         let Some((host, port)) = config.upstream.rsplit_once(':') else {
-            bail!(
-                "the upstream {:?} of tap {} is not host:port",
-                config.upstream,
-                config.name
-            );
+            bail!("the upstream {:?} of tap {} is not host:port", config.upstream, config.name);
         };
         if host.is_empty() || port.parse::<u16>().is_err() {
-            bail!(
-                "the upstream {:?} of tap {} is not host:port",
-                config.upstream,
-                config.name
-            );
+            bail!("the upstream {:?} of tap {} is not host:port", config.upstream, config.name);
         }
-        let target = Target::new(
-            &config.upstream,
-            &config.upstream_ca_pem,
-            config.upstream_client.as_ref(),
-        );
+        let target = Target::new(&config.upstream, &config.upstream_ca_pem, config.upstream_client.as_ref());
         Self::listen(config, Mode::Relay(RwLock::new(target))).await
     }
 
@@ -119,24 +107,15 @@ impl Tap {
     }
 
     async fn listen(config: TapConfig, mode: Mode) -> anyhow::Result<Self> {
-        let ca = config
-            .ca
-            .unwrap_or_else(|| Ca::new(&format!("tap {}", config.name)));
+        let ca = config.ca.unwrap_or_else(|| Ca::new(&format!("tap {}", config.name)));
         let leaf = config.leaf.unwrap_or_else(|| ca.server(LOOPBACK));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("binding the port of a tap")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("binding the port of a tap")?;
         let address = listener.local_addr()?;
         let tls = recording_config(&leaf, config.alpn)?;
         let shared = Arc::new(Shared::new(mode, config.preserve_host, tls));
         let accepting = relay::accept(Arc::clone(&shared), listener);
         shared.spawn(async move { match accepting.await {} });
-        Ok(Self {
-            name: config.name,
-            address,
-            ca_pem: ca.pem().to_owned(),
-            shared,
-        })
+        Ok(Self { name: config.name, address, ca_pem: ca.pem().to_owned(), shared })
     }
 
     /// The name given at the start.
@@ -199,12 +178,7 @@ impl Tap {
     /// [`digest`]s of every credential that was seen since the start or the last `clear`.
     #[must_use]
     pub fn token_digests(&self) -> BTreeSet<String> {
-        self.shared.log(|log| {
-            log.requests()
-                .iter()
-                .flat_map(|request| request.credentials.clone())
-                .collect()
-        })
+        self.shared.log(|log| log.requests().iter().flat_map(|request| request.credentials.clone()).collect())
     }
 
     /// Forgets requests and connections. Open connections stay open and are not counted again.
@@ -227,18 +201,14 @@ impl Drop for Tap {
 
 impl fmt::Debug for Tap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tap")
-            .field("name", &self.name)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Tap").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 /// A server side that asks for a client certificate and takes any, since it only records.
 fn recording_config(leaf: &Leaf, alpn: Vec<Vec<u8>>) -> anyhow::Result<Arc<rustls::ServerConfig>> {
     pki::install_provider();
-    let algorithms =
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
     let (certs, key) = pki::identity(leaf);
     let mut config = rustls::ServerConfig::builder()
         .with_client_cert_verifier(Arc::new(AnyClient { algorithms }))

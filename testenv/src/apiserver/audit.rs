@@ -18,10 +18,7 @@ pub(crate) fn flags(folder: &TempDir) -> anyhow::Result<[String; 2]> {
     });
     let policy = files::write(folder, "audit-policy.json", &policy.to_string())?;
     let log = folder.path().join("audit.log");
-    Ok([
-        format!("--audit-policy-file={policy}"),
-        format!("--audit-log-path={}", log.display()),
-    ])
+    Ok([format!("--audit-policy-file={policy}"), format!("--audit-log-path={}", log.display())])
 }
 
 /// The events (`audit.k8s.io/v1`) in the log, oldest first.
@@ -29,14 +26,10 @@ pub(crate) fn flags(folder: &TempDir) -> anyhow::Result<[String; 2]> {
 /// # Errors
 /// When the log cannot be read, as when the server was started without one, or a line is not JSON.
 pub(crate) fn events(log: &Path) -> anyhow::Result<Vec<Value>> {
-    let text =
-        std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
+    let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
     // The server may be in the middle of its last line.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .map(|line| serde_json::from_str(line).context("reading an audit event"))
-        .collect()
+    whole.lines().map(|line| serde_json::from_str(line).context("reading an audit event")).collect()
 }
 
 #[cfg(test)]

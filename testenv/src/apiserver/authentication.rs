@@ -31,10 +31,7 @@ pub struct Claim {
 impl Claim {
     /// The claim `name` with `prefix` before its value.
     pub fn new(name: impl Into<String>, prefix: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            prefix: prefix.into(),
-        }
+        Self { name: name.into(), prefix: prefix.into() }
     }
 
     fn mapping(&self) -> Value {
@@ -105,9 +102,6 @@ mod tests {
             document["jwt"][0]["claimMappings"],
             json!({"username": {"claim": "sub", "prefix": "lab:"}, "uid": {"claim": "uid"}})
         );
-        assert_eq!(
-            document["jwt"][0]["issuer"]["audiences"],
-            json!(["kubernetes"])
-        );
+        assert_eq!(document["jwt"][0]["issuer"]["audiences"], json!(["kubernetes"]));
     }
 }

@@ -39,36 +39,24 @@ impl Client {
     /// When a PEM text is not what it should be.
     pub fn new(base: &str, ca_pem: &str, credential: Credential<'_>) -> anyhow::Result<Self> {
         pki::install_provider();
-        let roots = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes())
-            .context("reading the CA of the server")?;
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(REQUEST)
-            .tls_certs_only(roots);
+        let roots = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes()).context("reading the CA of the server")?;
+        let mut builder = reqwest::Client::builder().no_proxy().timeout(REQUEST).tls_certs_only(roots);
         let mut token = None;
         match credential {
             Credential::Token(text) => token = Some(text.to_owned()),
             Credential::Certificate(leaf) => {
                 let pem = format!("{}{}", leaf.cert_pem, leaf.key_pem);
-                let identity = reqwest::Identity::from_pem(pem.as_bytes())
-                    .context("reading the client certificate")?;
+                let identity = reqwest::Identity::from_pem(pem.as_bytes()).context("reading the client certificate")?;
                 builder = builder.identity(identity);
             }
         }
-        Ok(Self {
-            http: builder.build().context("building the HTTP client")?,
-            base: base.to_owned(),
-            token,
-        })
+        Ok(Self { http: builder.build().context("building the HTTP client")?, base: base.to_owned(), token })
     }
 
     /// The same caller at another base, such as another workspace of the same kcp.
     #[must_use]
     pub fn at(&self, base: String) -> Self {
-        Self {
-            base,
-            ..self.clone()
-        }
+        Self { base, ..self.clone() }
     }
 
     /// Reads `path`, such as `/api/v1/namespaces`. An answer that is not JSON becomes a JSON string.
@@ -138,20 +126,12 @@ impl Client {
         let prefix = format!("/{prefix}/{version}");
 
         let list = self.send(Method::GET, &prefix, None).await?;
-        let resource = list["resources"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|resource| {
-                let subresource = resource["name"]
-                    .as_str()
-                    .is_some_and(|name| name.contains('/'));
-                resource["kind"] == kind.as_str() && !subresource
-            });
-        let resource = resource.ok_or_else(|| Refusal {
-            status: Some(404),
-            message: format!("{version} serves no {kind}"),
-        })?;
+        let resource = list["resources"].as_array().into_iter().flatten().find(|resource| {
+            let subresource = resource["name"].as_str().is_some_and(|name| name.contains('/'));
+            resource["kind"] == kind.as_str() && !subresource
+        });
+        let resource =
+            resource.ok_or_else(|| Refusal { status: Some(404), message: format!("{version} serves no {kind}") })?;
         let plural = text(&resource["name"], "resource name")?;
         if resource["namespaced"] == true {
             let namespace = text(&object["metadata"]["namespace"], "metadata.namespace")?;
@@ -160,12 +140,7 @@ impl Client {
         Ok(format!("{prefix}/{plural}/{name}"))
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<(&str, &Value)>,
-    ) -> Result<Value, Refusal> {
+    async fn send(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value, Refusal> {
         let call = format!("{method} {path}");
         let failed = |error: reqwest::Error| Refusal {
             status: None,
@@ -177,9 +152,7 @@ impl Client {
             request = request.bearer_auth(token);
         }
         if let Some((media_type, value)) = body {
-            request = request
-                .header(http::header::CONTENT_TYPE, media_type)
-                .body(value.to_string());
+            request = request.header(http::header::CONTENT_TYPE, media_type).body(value.to_string());
         }
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -189,34 +162,25 @@ impl Client {
             return Ok(answer);
         }
         let reason = answer["message"].as_str().unwrap_or_default();
-        Err(Refusal {
-            status: Some(status.as_u16()),
-            message: format!("{call}: {status}: {reason}"),
-        })
+        Err(Refusal { status: Some(status.as_u16()), message: format!("{call}: {status}: {reason}") })
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
 impl Refusal {
     /// A mistake in what the test gave.
     fn ours(message: String) -> Self {
-        Self {
-            status: Some(400),
-            message,
-        }
+        Self { status: Some(400), message }
     }
 
     /// Whether the same request may succeed in a moment: nothing answered, or not everything is there yet.
     fn may_pass(&self) -> bool {
-        self.status
-            .is_none_or(|status| matches!(status, 404 | 409 | 429 | 500..))
+        self.status.is_none_or(|status| matches!(status, 404 | 409 | 429 | 500..))
     }
 }
 

@@ -35,16 +35,9 @@ impl Controllers {
             format!("--controllers={}", names.join(",")),
             "--leader-elect=false".to_owned(),
         ]);
-        let launch = Launch {
-            name: &name,
-            program: &program,
-            args,
-            envs: Vec::new(),
-        };
+        let launch = Launch { name: &name, program: &program, args, envs: Vec::new() };
         let mut process = Process::start(folder, launch)?;
-        let client = server
-            .serving
-            .admin_client(&format!("https://127.0.0.1:{port}"))?;
+        let client = server.serving.admin_client(&format!("https://127.0.0.1:{port}"))?;
         let look = || {
             let client = client.clone();
             async move {

@@ -58,19 +58,8 @@ mod tests {
     fn the_user_is_a_token_or_a_certificate() {
         let token = kubeconfig("kcp", "https://127.0.0.1:1", "CA", Credential::Token("t"));
         assert!(token.contains("    token: \"t\"\ncontexts:"), "{token}");
-        let leaf = Leaf {
-            cert_pem: "C".to_owned(),
-            key_pem: "K".to_owned(),
-        };
-        let text = kubeconfig(
-            "a",
-            "https://127.0.0.1:1",
-            "CA",
-            Credential::Certificate(&leaf),
-        );
-        assert!(
-            text.contains("    client-certificate-data: Qw==\n    client-key-data: Sw==\n"),
-            "{text}"
-        );
+        let leaf = Leaf { cert_pem: "C".to_owned(), key_pem: "K".to_owned() };
+        let text = kubeconfig("a", "https://127.0.0.1:1", "CA", Credential::Certificate(&leaf));
+        assert!(text.contains("    client-certificate-data: Qw==\n    client-key-data: Sw==\n"), "{text}");
     }
 }

@@ -31,12 +31,7 @@ impl Serving {
     }
 
     /// The flags for the socket, for certificates of clients, for tokens and for the audit log; writes the files.
-    pub(crate) fn flags(
-        &self,
-        folder: &TempDir,
-        issuers: &[JwtIssuer],
-        audit: bool,
-    ) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn flags(&self, folder: &TempDir, issuers: &[JwtIssuer], audit: bool) -> anyhow::Result<Vec<String>> {
         let authentication = authentication::document(issuers);
         let authentication = files::write(folder, "authentication.json", &authentication)?;
         let client_ca = files::write(folder, "client-ca.crt", self.client_ca.pem())?;

@@ -18,10 +18,7 @@ use crate::artifacts;
 /// # Errors
 /// When the temporary folder of this machine cannot be written.
 pub fn folder(name: &str) -> anyhow::Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix(&format!("kubeferry-{name}-"))
-        .tempdir()
-        .context("creating a folder for a program")
+    tempfile::Builder::new().prefix(&format!("kubeferry-{name}-")).tempdir().context("creating a folder for a program")
 }
 
 /// Writes `text` to the file `name` in `folder`, readable only by this user, and returns its path.
@@ -36,8 +33,7 @@ pub fn write(folder: &TempDir, name: &str, text: &str) -> anyhow::Result<String>
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("creating {}", path.display()))?;
-    file.write_all(text.as_bytes())
-        .with_context(|| format!("writing {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
     Ok(path.display().to_string())
 }
 

@@ -56,9 +56,7 @@ impl RealmsConfig {
     /// Realms of these names, without users and clients.
     #[must_use]
     pub fn named(names: &[&str]) -> Self {
-        Self {
-            realms: names.iter().map(|name| RealmConfig::new(name)).collect(),
-        }
+        Self { realms: names.iter().map(|name| RealmConfig::new(name)).collect() }
     }
 }
 
@@ -67,13 +65,7 @@ impl RealmConfig {
     #[must_use]
     pub fn new(name: &str) -> Self {
         let (users, clients) = (Vec::new(), Vec::new());
-        Self {
-            name: name.to_owned(),
-            algorithm: Algorithm::Rs256,
-            users,
-            clients,
-            token_lifetime: 300,
-        }
+        Self { name: name.to_owned(), algorithm: Algorithm::Rs256, users, clients, token_lifetime: 300 }
     }
 
     /// Signs with `algorithm`.
@@ -116,41 +108,25 @@ impl Client {
     /// A client without a secret.
     #[must_use]
     pub fn public(id: &str, audiences: &[&str]) -> Self {
-        let audiences = audiences
-            .iter()
-            .map(|audience| (*audience).to_owned())
-            .collect();
-        Self {
-            id: id.to_owned(),
-            secret: None,
-            audiences,
-        }
+        let audiences = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+        Self { id: id.to_owned(), secret: None, audiences }
     }
 
     /// A client with a secret.
     #[must_use]
     pub fn confidential(id: &str, secret: &str, audiences: &[&str]) -> Self {
-        Self {
-            secret: Some(secret.to_owned()),
-            ..Self::public(id, audiences)
-        }
+        Self { secret: Some(secret.to_owned()), ..Self::public(id, audiences) }
     }
 }
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User")
-            .field("username", &self.username)
-            .field("sub", &self.sub)
-            .finish_non_exhaustive()
+        f.debug_struct("User").field("username", &self.username).field("sub", &self.sub).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("id", &self.id)
-            .field("audiences", &self.audiences)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("id", &self.id).field("audiences", &self.audiences).finish_non_exhaustive()
     }
 }

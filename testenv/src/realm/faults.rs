@@ -62,23 +62,13 @@ impl Fault {
     pub(super) async fn spoil(self, good: Response<Body>) -> Result<Response<Body>, BrokenOff> {
         let response = match self {
             Self::Status(status) => answer(status, "text/plain", Bytes::new()),
-            Self::Html => answer(
-                200,
-                "text/html",
-                Bytes::from_static(b"<!doctype html><title>Sign in</title>"),
-            ),
+            Self::Html => answer(200, "text/html", Bytes::from_static(b"<!doctype html><title>Sign in</title>")),
             Self::Redirect(to) => {
                 let mut response = answer(302, "text/plain", Bytes::new());
-                response
-                    .headers_mut()
-                    .insert(LOCATION, to.parse().map_err(|_| BrokenOff)?);
+                response.headers_mut().insert(LOCATION, to.parse().map_err(|_| BrokenOff)?);
                 response
             }
-            Self::Raw {
-                status,
-                headers,
-                body,
-            } => {
+            Self::Raw { status, headers, body } => {
                 let mut builder = Response::builder().status(status);
                 for (name, value) in headers {
                     builder = builder.header(name, value);
@@ -88,7 +78,7 @@ impl Fault {
             Self::Huge(bytes) => huge(good, bytes).await?,
             Self::Drip(pause) => drip(good, pause).await?,
             Self::Delay(wait) => {
-                tokio::time::sleep(wait).await;
+                crate::poll::pause(wait).await;
                 good
             }
             Self::Reset => return Err(BrokenOff),
@@ -100,9 +90,7 @@ impl Fault {
 pub(super) fn answer(status: u16, content_type: &'static str, body: Bytes) -> Response<Body> {
     let mut response = Response::new(whole(body));
     *response.status_mut() = StatusCode::from_u16(status).expect("a test names a valid status");
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -113,18 +101,9 @@ fn whole(body: Bytes) -> Body {
 async fn huge(good: Response<Body>, bytes: usize) -> Result<Response<Body>, BrokenOff> {
     let (parts, body) = good.into_parts();
     let head = body.collect().await.map_err(|_| BrokenOff)?.to_bytes();
-    let pieces = (0..bytes)
-        .step_by(PIECE)
-        .map(move |start| Bytes::from(vec![b' '; PIECE.min(bytes - start)]));
-    let stream = futures::stream::iter(
-        std::iter::once(head)
-            .chain(pieces)
-            .map(|piece| Ok(Frame::data(piece))),
-    );
-    Ok(Response::from_parts(
-        parts,
-        BoxBody::new(StreamBody::new(stream)),
-    ))
+    let pieces = (0..bytes).step_by(PIECE).map(move |start| Bytes::from(vec![b' '; PIECE.min(bytes - start)]));
+    let stream = futures::stream::iter(std::iter::once(head).chain(pieces).map(|piece| Ok(Frame::data(piece))));
+    Ok(Response::from_parts(parts, BoxBody::new(StreamBody::new(stream))))
 }
 
 async fn drip(good: Response<Body>, pause: Duration) -> Result<Response<Body>, BrokenOff> {
@@ -132,11 +111,8 @@ async fn drip(good: Response<Body>, pause: Duration) -> Result<Response<Body>, B
     let text = body.collect().await.map_err(|_| BrokenOff)?.to_bytes();
     let bytes = (0..text.len()).map(move |at| text.slice(at..=at));
     let stream = futures::stream::iter(bytes).then(move |byte| async move {
-        tokio::time::sleep(pause).await;
+        crate::poll::pause(pause).await;
         Ok(Frame::data(byte))
     });
-    Ok(Response::from_parts(
-        parts,
-        BoxBody::new(StreamBody::new(stream)),
-    ))
+    Ok(Response::from_parts(parts, BoxBody::new(StreamBody::new(stream))))
 }

@@ -43,7 +43,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Tls, site: Arc<Site>) {
                 connections.spawn(async move { drop(timeout(CONNECTION, serving).await) });
             }
             // Out of file descriptors, most likely: let some be closed.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => crate::poll::pause(Duration::from_millis(50)).await,
         }
     }
 }
@@ -74,9 +74,7 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
     let Some(endpoint) = endpoint else {
         return Ok(json_answer(404, &json!({"error": "HTTP 404 Not Found"})));
     };
-    let fault = site
-        .realm(name, |realm| realm.next_fault(endpoint))
-        .flatten();
+    let fault = site.realm(name, |realm| realm.next_fault(endpoint)).flatten();
     let good = match endpoint {
         Endpoint::Discovery => document(&site, name, |realm| realm.discovery()),
         Endpoint::Certs => document(&site, name, |realm| realm.jwks()),
@@ -89,16 +87,10 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
     }
 }
 
-fn document(
-    site: &Site,
-    name: &str,
-    read: impl FnOnce(&super::state::Realm) -> Value,
-) -> Response<Body> {
+fn document(site: &Site, name: &str, read: impl FnOnce(&super::state::Realm) -> Value) -> Response<Body> {
     let value = site.realm(name, |realm| read(realm)).unwrap_or_default();
     let mut response = json_answer(200, &value);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 
@@ -120,9 +112,7 @@ fn route(path: &str) -> Option<(&str, Option<Endpoint>)> {
     }
     let (name, rest) = path.strip_prefix("/realms/")?.split_once('/')?;
     let endpoint = match rest {
-        ".well-known/openid-configuration" | ".well-known/oauth-authorization-server" => {
-            Endpoint::Discovery
-        }
+        ".well-known/openid-configuration" | ".well-known/oauth-authorization-server" => Endpoint::Discovery,
         "protocol/openid-connect/certs" => Endpoint::Certs,
         "protocol/openid-connect/token" => Endpoint::Token,
         _ => return Some((name, None)),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding,
 };
 use aws_lc_rs::{rand, rsa};
 use base64::Engine as _;
@@ -67,23 +67,13 @@ impl SigningKey {
     #[must_use]
     pub fn generate(algorithm: Algorithm) -> Self {
         let pair = match algorithm {
-            Algorithm::Rs256 | Algorithm::Ps256 => {
-                rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map(Pair::Rsa)
-            }
-            Algorithm::Es256 => {
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Ecdsa)
-            }
-            Algorithm::Es384 => {
-                EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Pair::Ecdsa)
-            }
+            Algorithm::Rs256 | Algorithm::Ps256 => rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map(Pair::Rsa),
+            Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Ecdsa),
+            Algorithm::Es384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Pair::Ecdsa),
             Algorithm::EdDsa => Ed25519KeyPair::generate().map(Pair::Ed25519),
         };
         let pair = Arc::new(pair.expect("the machine has randomness for a key"));
-        Self {
-            kid: encode(&random::<32>()),
-            algorithm,
-            pair,
-        }
+        Self { kid: encode(&random::<32>()), algorithm, pair }
     }
 
     /// The same key under another id, for instance one that another realm uses too.
@@ -114,17 +104,11 @@ impl SigningKey {
         match (&*self.pair, algorithm) {
             (Pair::Rsa(pair), Algorithm::Rs256) => rsa_signature(pair, &RSA_PKCS1_SHA256, message),
             (Pair::Rsa(pair), Algorithm::Ps256) => rsa_signature(pair, &RSA_PSS_SHA256, message),
-            (Pair::Ecdsa(pair), _) if algorithm == self.algorithm => pair
-                .sign(&SystemRandom::new(), message)
-                .expect("an ECDSA key can sign")
-                .as_ref()
-                .to_vec(),
+            (Pair::Ecdsa(pair), _) if algorithm == self.algorithm => {
+                pair.sign(&SystemRandom::new(), message).expect("an ECDSA key can sign").as_ref().to_vec()
+            }
             (Pair::Ed25519(pair), Algorithm::EdDsa) => pair.sign(message).as_ref().to_vec(),
-            _ => panic!(
-                "a key for {} cannot sign {}",
-                self.algorithm.name(),
-                algorithm.name()
-            ),
+            _ => panic!("a key for {} cannot sign {}", self.algorithm.name(), algorithm.name()),
         }
     }
 
@@ -135,13 +119,8 @@ impl SigningKey {
             Pair::Rsa(pair) => rsa_jwk(pair),
             Pair::Ecdsa(pair) => {
                 // Uncompressed point: 0x04, then x and y of equal length.
-                let (x, y) =
-                    pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
-                let curve = if self.algorithm == Algorithm::Es384 {
-                    "P-384"
-                } else {
-                    "P-256"
-                };
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
+                let curve = if self.algorithm == Algorithm::Es384 { "P-384" } else { "P-256" };
                 json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)})
             }
             Pair::Ed25519(pair) => {
@@ -160,13 +139,8 @@ impl SigningKey {
     /// For keys other than RSA.
     #[must_use]
     pub fn public_pem(&self) -> String {
-        let Pair::Rsa(pair) = &*self.pair else {
-            panic!("only RSA keys are confused with HMAC secrets")
-        };
-        let der: PublicKeyX509Der<'_> = pair
-            .public_key()
-            .as_der()
-            .expect("an RSA public key can be encoded");
+        let Pair::Rsa(pair) = &*self.pair else { panic!("only RSA keys are confused with HMAC secrets") };
+        let der: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("an RSA public key can be encoded");
         let text = STANDARD.encode(der.as_ref());
         let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
         for line in text.as_bytes().chunks(64) {
@@ -178,10 +152,7 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("kid", &self.kid)
-            .field("algorithm", &self.algorithm)
-            .finish()
+        f.debug_struct("SigningKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish()
     }
 }
 
@@ -218,14 +189,7 @@ pub fn uuid() -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -240,14 +204,9 @@ fn rsa_jwk(pair: &rsa::KeyPair) -> Value {
     json!({"kty": "RSA", "n": n, "e": encode(public.exponent().big_endian_without_leading_zero())})
 }
 
-fn rsa_signature(
-    pair: &rsa::KeyPair,
-    encoding: &'static dyn RsaEncoding,
-    message: &[u8],
-) -> Vec<u8> {
+fn rsa_signature(pair: &rsa::KeyPair, encoding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
     let mut signature = vec![0; pair.public_modulus_len()];
-    pair.sign(encoding, &SystemRandom::new(), message, &mut signature)
-        .expect("an RSA key can sign");
+    pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect("an RSA key can sign");
     signature
 }
 
@@ -259,25 +218,13 @@ mod tests {
     fn public_forms_agree() {
         let key = SigningKey::generate(Algorithm::Rs256).with_kid("k1");
         let jwk = key.jwk();
-        assert_eq!(
-            (jwk["kid"].as_str(), jwk["e"].as_str()),
-            (Some("k1"), Some("AQAB"))
-        );
-        assert_eq!(
-            URL_SAFE_NO_PAD
-                .decode(jwk["n"].as_str().unwrap())
-                .unwrap()
-                .len(),
-            256
-        );
+        assert_eq!((jwk["kid"].as_str(), jwk["e"].as_str()), (Some("k1"), Some("AQAB")));
+        assert_eq!(URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap().len(), 256);
         let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
         let pem = key.public_pem();
         let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let der = STANDARD.decode(body).unwrap();
-        assert!(
-            der.windows(modulus.len()).any(|window| window == modulus),
-            "the PEM holds the same modulus"
-        );
+        assert!(der.windows(modulus.len()).any(|window| window == modulus), "the PEM holds the same modulus");
         assert_eq!(encryption_jwk(&key)["use"], "enc");
     }
 
@@ -286,13 +233,7 @@ mod tests {
         for (algorithm, length) in [(Algorithm::Es256, 32), (Algorithm::Es384, 48)] {
             let jwk = SigningKey::generate(algorithm).jwk();
             for coordinate in ["x", "y"] {
-                assert_eq!(
-                    URL_SAFE_NO_PAD
-                        .decode(jwk[coordinate].as_str().unwrap())
-                        .unwrap()
-                        .len(),
-                    length
-                );
+                assert_eq!(URL_SAFE_NO_PAD.decode(jwk[coordinate].as_str().unwrap()).unwrap().len(), length);
             }
         }
     }
@@ -300,13 +241,7 @@ mod tests {
     #[test]
     fn the_short_key_is_short() {
         let jwk = short_rsa_jwk("short");
-        assert_eq!(
-            URL_SAFE_NO_PAD
-                .decode(jwk["n"].as_str().unwrap())
-                .unwrap()
-                .len(),
-            128
-        );
+        assert_eq!(URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap().len(), 128);
     }
 
     #[test]

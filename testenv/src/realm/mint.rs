@@ -33,26 +33,15 @@ impl TokenBuilder {
     /// A token of `issuer` for the subject `sub`, valid for `lifetime` seconds from now.
     #[must_use]
     pub fn new(issuer: &str, key: SigningKey, sub: &str, lifetime: i64) -> Self {
-        let Value::Object(header) = json!({"alg": "", "typ": "JWT", "kid": ""}) else {
-            unreachable!("an object")
-        };
+        let Value::Object(header) = json!({"alg": "", "typ": "JWT", "kid": ""}) else { unreachable!("an object") };
         let now = now();
         let claims = json!({
             "exp": now + lifetime, "iat": now, "jti": format!("onrtro:{}", uuid()), "iss": issuer, "sub": sub,
             "typ": "Bearer", "sid": uuid(), "scope": "openid profile email groups",
         });
-        let Value::Object(claims) = claims else {
-            unreachable!("an object")
-        };
+        let Value::Object(claims) = claims else { unreachable!("an object") };
         let signer = Signer::Bytes(Vec::new());
-        Self {
-            header,
-            claims,
-            raw_header: None,
-            raw_payload: None,
-            signer,
-        }
-        .key(key)
+        Self { header, claims, raw_header: None, raw_payload: None, signer }.key(key)
     }
 
     /// Sets `aud` to one string.
@@ -137,9 +126,7 @@ impl TokenBuilder {
     #[must_use]
     pub fn key(self, key: SigningKey) -> Self {
         let (kid, algorithm) = (key.kid().to_owned(), key.algorithm());
-        self.header("kid", kid)
-            .header("alg", algorithm.name())
-            .signed_by(key, algorithm)
+        self.header("kid", kid).header("alg", algorithm.name()).signed_by(key, algorithm)
     }
 
     /// Signs with `key` and `algorithm` but leaves the header as it is.
@@ -173,9 +160,7 @@ impl TokenBuilder {
     #[must_use]
     pub fn embedded_jwk(self, key: SigningKey) -> Self {
         let (jwk, algorithm) = (key.jwk(), key.algorithm());
-        self.header("jwk", jwk)
-            .header("alg", algorithm.name())
-            .signed_by(key, algorithm)
+        self.header("jwk", jwk).header("alg", algorithm.name()).signed_by(key, algorithm)
     }
 
     /// Adds a claim that makes the whole token about `bytes` long.
@@ -189,11 +174,7 @@ impl TokenBuilder {
     pub fn nested(self, depth: usize) -> Self {
         let claims = self.payload_text();
         let open = claims.strip_suffix('}').unwrap_or(&claims).to_owned();
-        self.raw_payload(format!(
-            "{open},\"nested\":{}{}}}",
-            "[".repeat(depth),
-            "]".repeat(depth)
-        ))
+        self.raw_payload(format!("{open},\"nested\":{}{}}}", "[".repeat(depth), "]".repeat(depth)))
     }
 
     /// Adds a second member `name` to the payload, after the first.
@@ -210,27 +191,14 @@ impl TokenBuilder {
     /// When the key does not fit the algorithm of [`TokenBuilder::signed_by`].
     #[must_use]
     pub fn mint(&self) -> String {
-        let header = self
-            .raw_header
-            .clone()
-            .unwrap_or_else(|| Value::Object(self.header.clone()).to_string());
-        let payload = self
-            .raw_payload
-            .clone()
-            .unwrap_or_else(|| self.payload_text());
-        let signed = format!(
-            "{}.{}",
-            encode(header.as_bytes()),
-            encode(payload.as_bytes())
-        );
+        let header = self.raw_header.clone().unwrap_or_else(|| Value::Object(self.header.clone()).to_string());
+        let payload = self.raw_payload.clone().unwrap_or_else(|| self.payload_text());
+        let signed = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
         let signature = match &self.signer {
             Signer::Key(key, algorithm) => key.sign(*algorithm, signed.as_bytes()),
-            Signer::Hmac(secret) => hmac::sign(
-                &hmac::Key::new(hmac::HMAC_SHA256, secret),
-                signed.as_bytes(),
-            )
-            .as_ref()
-            .to_vec(),
+            Signer::Hmac(secret) => {
+                hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes()).as_ref().to_vec()
+            }
             Signer::Bytes(bytes) => bytes.clone(),
         };
         format!("{signed}.{}", encode(&signature))
@@ -239,16 +207,8 @@ impl TokenBuilder {
     /// A JWE look-alike: five parts, none of which can be decrypted.
     #[must_use]
     pub fn mint_encrypted(&self) -> String {
-        let header =
-            json!({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": self.header.get("kid")}).to_string();
-        let parts = [
-            header.as_bytes(),
-            b"key",
-            b"iv",
-            self.payload_text().as_bytes(),
-            b"tag",
-        ]
-        .map(encode);
+        let header = json!({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": self.header.get("kid")}).to_string();
+        let parts = [header.as_bytes(), b"key", b"iv", self.payload_text().as_bytes(), b"tag"].map(encode);
         parts.join(".")
     }
 }
@@ -264,8 +224,6 @@ impl fmt::Debug for TokenBuilder {
 
 /// Seconds since 1970.
 pub(super) fn now() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970");
     i64::try_from(since.as_secs()).expect("the clock is before the end of time")
 }

@@ -111,14 +111,8 @@ pub(super) struct Site {
 
 impl Site {
     pub fn new(realms: impl IntoIterator<Item = Realm>) -> Self {
-        let realms = realms
-            .into_iter()
-            .map(|realm| (realm.config.name.clone(), Mutex::new(realm)))
-            .collect();
-        Self {
-            realms,
-            log: Mutex::default(),
-        }
+        let realms = realms.into_iter().map(|realm| (realm.config.name.clone(), Mutex::new(realm))).collect();
+        Self { realms, log: Mutex::default() }
     }
 
     /// Looks at or changes one realm; `None` when there is no such realm.
@@ -128,21 +122,16 @@ impl Site {
     }
 
     pub fn record(&self, request: RealmRequest) {
-        self.log(|(requests, overflowed)| {
-            if requests.len() < MAX_REQUESTS {
-                requests.push(request)
-            } else {
-                *overflowed += 1
-            }
-        });
+        self.log(
+            |(requests, overflowed)| {
+                if requests.len() < MAX_REQUESTS { requests.push(request) } else { *overflowed += 1 }
+            },
+        );
     }
 
     pub fn requests(&self) -> Vec<RealmRequest> {
         self.log(|(requests, overflowed)| {
-            assert!(
-                *overflowed == 0,
-                "{overflowed} requests did not fit into the log; clear it earlier"
-            );
+            assert!(*overflowed == 0, "{overflowed} requests did not fit into the log; clear it earlier");
             requests.clone()
         })
     }

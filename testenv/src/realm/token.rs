@@ -33,57 +33,36 @@ pub(super) fn token(realm: &Realm, headers: &HeaderMap, body: &Bytes) -> Respons
     match grant(realm, headers, body) {
         Ok(granted) => {
             let mut response = json_answer(200, &granted);
-            response
-                .headers_mut()
-                .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response
         }
-        Err(Refusal {
-            status,
-            error,
-            description,
-        }) => json_answer(
-            status,
-            &json!({"error": error, "error_description": description}),
-        ),
+        Err(Refusal { status, error, description }) => {
+            json_answer(status, &json!({"error": error, "error_description": description}))
+        }
     }
 }
 
 /// The answer to a method other than `POST`.
 pub(super) fn wrong_method() -> Response<Body> {
-    answer(
-        405,
-        "application/json",
-        Bytes::from_static(b"{\"error\":\"HTTP 405 Method Not Allowed\"}"),
-    )
+    answer(405, "application/json", Bytes::from_static(b"{\"error\":\"HTTP 405 Method Not Allowed\"}"))
 }
 
 fn grant(realm: &Realm, headers: &HeaderMap, body: &Bytes) -> Result<Value, Refusal> {
     let form = parse(body)?;
-    let grant_type = form
-        .get("grant_type")
-        .ok_or_else(|| refusal(400, "invalid_request", "Missing form parameter: grant_type"))?;
+    let grant_type =
+        form.get("grant_type").ok_or_else(|| refusal(400, "invalid_request", "Missing form parameter: grant_type"))?;
     let client = authenticate(realm, headers, &form)?;
     match grant_type.as_str() {
         "password" => password(realm, client, &form),
         "client_credentials" => client_credentials(realm, client, &form),
-        _ => Err(refusal(
-            400,
-            "unsupported_grant_type",
-            "Unsupported grant_type",
-        )),
+        _ => Err(refusal(400, "unsupported_grant_type", "Unsupported grant_type")),
     }
 }
 
 fn password(realm: &Realm, client: &Client, form: &Form) -> Result<Value, Refusal> {
-    let username = form
-        .get("username")
-        .ok_or_else(|| refusal(401, "invalid_request", "Missing parameter: username"))?;
-    let user = realm
-        .config
-        .users
-        .iter()
-        .find(|user| user.username == *username);
+    let username =
+        form.get("username").ok_or_else(|| refusal(401, "invalid_request", "Missing parameter: username"))?;
+    let user = realm.config.users.iter().find(|user| user.username == *username);
     let user = user
         .filter(|user| form.get("password") == Some(&user.password))
         .ok_or_else(|| refusal(401, "invalid_grant", "Invalid user credentials"))?;
@@ -96,10 +75,7 @@ fn client_credentials(realm: &Realm, client: &Client, form: &Form) -> Result<Val
         return Err(refusal(401, "unauthorized_client", text));
     }
     let token = base_token(realm, &service_account_sub(&realm.config.name, &client.id))
-        .claim(
-            "preferred_username",
-            format!("service-account-{}", client.id),
-        )
+        .claim("preferred_username", format!("service-account-{}", client.id))
         .claim("client_id", client.id.clone());
     Ok(granted(realm, &token, client, form))
 }
@@ -114,28 +90,14 @@ pub(super) fn user_token(realm: &Realm, user: &User) -> TokenBuilder {
 }
 
 fn base_token(realm: &Realm, sub: &str) -> TokenBuilder {
-    TokenBuilder::new(
-        &realm.issuer,
-        realm.keys[0].clone(),
-        sub,
-        realm.config.token_lifetime,
-    )
+    TokenBuilder::new(&realm.issuer, realm.keys[0].clone(), sub, realm.config.token_lifetime)
 }
 
 /// Finishes the token for `client` and writes the answer of RFC 6749 section 5.1.
 fn granted(realm: &Realm, token: &TokenBuilder, client: &Client, form: &Form) -> Value {
-    let openid = form
-        .get("scope")
-        .is_some_and(|scope| scope.split(' ').any(|item| item == "openid"));
-    let scope = if openid {
-        "openid profile email groups"
-    } else {
-        "profile email groups"
-    };
-    let token = token
-        .clone()
-        .claim("azp", client.id.clone())
-        .claim("scope", scope);
+    let openid = form.get("scope").is_some_and(|scope| scope.split(' ').any(|item| item == "openid"));
+    let scope = if openid { "openid profile email groups" } else { "profile email groups" };
+    let token = token.clone().claim("azp", client.id.clone()).claim("scope", scope);
     let token = match client.audiences.as_slice() {
         [] => token,
         [one] => token.claim("aud", one.clone()),
@@ -148,29 +110,14 @@ fn granted(realm: &Realm, token: &TokenBuilder, client: &Client, form: &Form) ->
 }
 
 /// Finds the client by HTTP Basic (RFC 6749 section 2.3.1) or by the form, and checks its secret.
-fn authenticate<'a>(
-    realm: &'a Realm,
-    headers: &HeaderMap,
-    form: &Form,
-) -> Result<&'a Client, Refusal> {
-    let basic = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(basic_credentials);
+fn authenticate<'a>(realm: &'a Realm, headers: &HeaderMap, form: &Form) -> Result<&'a Client, Refusal> {
+    let basic = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic_credentials);
     let (id, secret) = basic.unwrap_or_else(|| {
         let field = |name: &str| form.get(name).cloned();
-        (
-            field("client_id").unwrap_or_default(),
-            field("client_secret"),
-        )
+        (field("client_id").unwrap_or_default(), field("client_secret"))
     });
     let refused = |error| refusal(401, error, "Invalid client or Invalid client credentials");
-    let client = realm
-        .config
-        .clients
-        .iter()
-        .find(|client| client.id == id)
-        .ok_or_else(|| refused("invalid_client"))?;
+    let client = realm.config.clients.iter().find(|client| client.id == id).ok_or_else(|| refused("invalid_client"))?;
     if client.secret.is_some() && client.secret != secret {
         return Err(refused("unauthorized_client"));
     }
@@ -188,9 +135,7 @@ fn basic_credentials(value: &str) -> Option<(String, Option<String>)> {
 }
 
 fn form_decoded(text: &str) -> String {
-    form_urlencoded::parse(format!("x={text}").as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
+    form_urlencoded::parse(format!("x={text}").as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
 fn parse(body: &Bytes) -> Result<Form, Refusal> {
@@ -206,20 +151,9 @@ fn parse(body: &Bytes) -> Result<Form, Refusal> {
 /// A service account's `sub` must be the same in every token, so it is derived from its names.
 fn service_account_sub(realm: &str, client: &str) -> String {
     let hex = crate::tap::digest(&format!("{realm}/{client}"));
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..32],
-    ]
-    .join("-")
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
 }
 
 fn refusal(status: u16, error: &'static str, description: &str) -> Refusal {
-    Refusal {
-        status,
-        error,
-        description: description.to_owned(),
-    }
+    Refusal { status, error, description: description.to_owned() }
 }

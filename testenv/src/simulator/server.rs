@@ -60,7 +60,7 @@ pub(super) async fn run(listener: TcpListener, acceptor: TlsAcceptor, state: Arc
                 // Out of file descriptors, most likely: waiting is all that helps.
                 Err(error) => {
                     tracing::warn!("accept: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    crate::poll::pause(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -109,7 +109,7 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
     let is_head = parts.method == Method::HEAD;
     let delay = state.delay();
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        crate::poll::pause(delay).await;
     }
     let mut trace = Trace::default();
     let reply = match read(parts, body).await {

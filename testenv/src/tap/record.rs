@@ -60,10 +60,7 @@ impl TapRequest {
     /// The values of one impersonation header (`name` in lower case), empty when it is absent.
     #[must_use]
     pub fn impersonated(&self, name: &str) -> &[String] {
-        self.impersonation
-            .iter()
-            .find(|(header, _)| header == name)
-            .map_or(&[], |(_, values)| values)
+        self.impersonation.iter().find(|(header, _)| header == name).map_or(&[], |(_, values)| values)
     }
 }
 
@@ -74,10 +71,7 @@ pub fn digest(token: &str) -> String {
 }
 
 pub(super) fn hex_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(Debug, Default)]
@@ -96,22 +90,12 @@ impl Log {
         self.next_connection += 1;
         let opened_at = SystemTime::now();
         let (secured, alpn, client_certificate) = (false, None, None);
-        self.connections.push(TapConnection {
-            id,
-            opened_at,
-            secured,
-            alpn,
-            client_certificate,
-        });
+        self.connections.push(TapConnection { id, opened_at, secured, alpn, client_certificate });
         id
     }
 
     pub fn secured(&mut self, id: usize, alpn: Option<String>, client_certificate: Option<String>) {
-        if let Some(connection) = self
-            .connections
-            .iter_mut()
-            .find(|connection| connection.id == id)
-        {
+        if let Some(connection) = self.connections.iter_mut().find(|connection| connection.id == id) {
             connection.secured = true;
             connection.alpn = alpn;
             connection.client_certificate = client_certificate;
@@ -137,11 +121,7 @@ impl Log {
     }
 
     pub fn requests(&self) -> &[TapRequest] {
-        assert!(
-            self.overflowed == 0,
-            "{} requests did not fit into the log; clear it earlier",
-            self.overflowed
-        );
+        assert!(self.overflowed == 0, "{} requests did not fit into the log; clear it earlier", self.overflowed);
         &self.requests
     }
 
@@ -161,11 +141,8 @@ pub(super) fn describe(
     headers: &HeaderMap,
 ) -> TapRequest {
     let (path, query_token) = without_token(uri);
-    let authorization: Vec<String> = headers
-        .get_all(AUTHORIZATION)
-        .iter()
-        .map(|value| credential_digest(value.as_bytes()))
-        .collect();
+    let authorization: Vec<String> =
+        headers.get_all(AUTHORIZATION).iter().map(|value| credential_digest(value.as_bytes())).collect();
     let mut credentials: BTreeSet<String> = authorization.iter().cloned().collect();
     credentials.extend(query_token);
     credentials.extend(websocket_token(headers));
@@ -176,10 +153,7 @@ pub(super) fn describe(
         authorization: authorization.into_iter().next(),
         credentials,
         impersonation: impersonation(headers),
-        header_names: headers
-            .keys()
-            .map(|name| name.as_str().to_owned())
-            .collect(),
+        header_names: headers.keys().map(|name| name.as_str().to_owned()).collect(),
         client_certificate: client_certificate.cloned(),
         status: None,
         at: SystemTime::now(),
@@ -188,9 +162,7 @@ pub(super) fn describe(
 
 /// The digest of the token of a `Bearer` value, in any spelling of the scheme, else of the whole value.
 fn credential_digest(value: &[u8]) -> String {
-    let bearer = value
-        .split_at_checked(7)
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+    let bearer = value.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
     hex_digest(bearer.map_or(value, |(_, token)| token.trim_ascii()))
 }
 
@@ -199,12 +171,7 @@ fn impersonation(headers: &HeaderMap) -> Vec<(String, Vec<String>)> {
     headers
         .keys()
         .filter(|name| name.as_str().starts_with("impersonate-"))
-        .map(|name| {
-            (
-                name.as_str().to_owned(),
-                headers.get_all(name).iter().map(text).collect(),
-            )
-        })
+        .map(|name| (name.as_str().to_owned(), headers.get_all(name).iter().map(text).collect()))
         .collect()
 }
 
@@ -217,8 +184,7 @@ fn websocket_token(headers: &HeaderMap) -> Option<String> {
         .flat_map(|value| value.split(','))
         .find_map(|protocol| protocol.trim().strip_prefix(WEBSOCKET_BEARER))
         .map(|encoded| {
-            let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD
-                .decode(encoded.trim_end_matches('='));
+            let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('='));
             hex_digest(&decoded.unwrap_or_else(|_| encoded.as_bytes().to_vec()))
         })
 }
@@ -263,33 +229,19 @@ mod tests {
             &[
                 ("authorization", "bEARER tok-header"),
                 ("authorization", "Basic tok-basic"),
-                (
-                    "sec-websocket-protocol",
-                    "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.dG9rLXdz",
-                ),
+                ("sec-websocket-protocol", "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.dG9rLXdz"),
             ],
         );
         assert!(!format!("{request:?}").contains("tok-"), "{request:?}");
         assert_eq!(request.authorization, Some(digest("tok-header")));
-        let expected = [
-            digest("tok-header"),
-            digest("Basic tok-basic"),
-            digest("tok-ws"),
-            digest("tok-query"),
-        ];
+        let expected = [digest("tok-header"), digest("Basic tok-basic"), digest("tok-ws"), digest("tok-query")];
         assert_eq!(request.credentials, BTreeSet::from(expected));
-        assert_eq!(
-            request.path,
-            format!("/api?watch=1&access_token={}", digest("tok-query"))
-        );
+        assert_eq!(request.path, format!("/api?watch=1&access_token={}", digest("tok-query")));
     }
 
     #[test]
     fn the_digest_is_sha_256() {
-        assert_eq!(
-            digest("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
@@ -300,12 +252,6 @@ mod tests {
         let new = log.request(described("/new", &[]));
         log.answered(old, 500);
         log.answered(new, 200);
-        assert_eq!(
-            log.requests()
-                .iter()
-                .map(|request| request.status)
-                .collect::<Vec<_>>(),
-            [Some(200)]
-        );
+        assert_eq!(log.requests().iter().map(|request| request.status).collect::<Vec<_>>(), [Some(200)]);
     }
 }

@@ -32,31 +32,21 @@ pub(super) struct Target {
 
 impl Target {
     pub fn new(authority: &str, ca_pem: &str, client: Option<&Leaf>) -> Self {
-        Self {
-            authority: authority.to_owned(),
-            tls: pki::client_config(ca_pem, client, &[]),
-        }
+        Self { authority: authority.to_owned(), tls: pki::client_config(ca_pem, client, &[]) }
     }
 
     /// One TLS connection that offers `alpn`.
     async fn connect(&self, alpn: &[Vec<u8>]) -> anyhow::Result<TlsStream<TcpStream>> {
-        let (host, _) = self
-            .authority
-            .rsplit_once(':')
-            .context("the upstream is written host:port")?;
+        let (host, _) = self.authority.rsplit_once(':').context("the upstream is written host:port")?;
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
         let mut config = (*self.tls).clone();
         config.alpn_protocols = alpn.to_vec();
         let connecting = async {
             let tcp = TcpStream::connect(&self.authority).await?;
             tcp.set_nodelay(true)?;
-            TlsConnector::from(Arc::new(config))
-                .connect(name, tcp)
-                .await
+            TlsConnector::from(Arc::new(config)).connect(name, tcp).await
         };
-        let stream = timeout(CONNECT, connecting)
-            .await
-            .context("the upstream did not answer in time")??;
+        let stream = timeout(CONNECT, connecting).await.context("the upstream did not answer in time")??;
         Ok(stream)
     }
 }
@@ -83,35 +73,19 @@ enum Sender {
 
 impl Link {
     /// Opens the connection, offering `alpn`, and says which protocol the upstream chose.
-    pub async fn open(
-        target: Target,
-        alpn: Vec<Vec<u8>>,
-    ) -> anyhow::Result<(Self, Option<Vec<u8>>)> {
+    pub async fn open(target: Target, alpn: Vec<Vec<u8>>) -> anyhow::Result<(Self, Option<Vec<u8>>)> {
         let stream = target.connect(&alpn).await?;
         let chosen = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         let state = Arc::default();
         let sender = Mutex::new(Some(Sender::start(stream, &state).await?));
         // A later connection must speak what the client has been told.
         let alpn = chosen.iter().cloned().collect();
-        Ok((
-            Self {
-                target,
-                alpn,
-                sender,
-                state,
-            },
-            chosen,
-        ))
+        Ok((Self { target, alpn, sender, state }, chosen))
     }
 
     /// A connection that will be tried at the first request.
     pub fn unopened(target: Target, alpn: Vec<Vec<u8>>) -> Self {
-        Self {
-            target,
-            alpn,
-            sender: Mutex::new(None),
-            state: Arc::default(),
-        }
+        Self { target, alpn, sender: Mutex::new(None), state: Arc::default() }
     }
 
     /// Resolves when the upstream has closed the connection, unless it was upgraded.

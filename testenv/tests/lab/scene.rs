@@ -1,0 +1,162 @@
+//! Plays one scenario: a world shared by all tests of this process, and a program under test of the scenario's own.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use testenv::ferry::Ferry;
+use testenv::mcp::{Client, Era};
+use testenv::world::{Lab, Site, World};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// Time for one scenario, beside the start of the world.
+const SCENARIO: Duration = Duration::from_secs(180);
+/// The value that the world's Secret holds, plain and as the API server shows it.
+pub const CANARIES: [&str; 2] = ["canary-value", "Y2FuYXJ5LXZhbHVl"];
+/// Lines of the log that a failure shows.
+const TAIL: usize = 40;
+
+/// One world per lab, and whose turn it is: scenarios count requests, so they go one at a time.
+struct Stage {
+    world: OnceCell<Result<World, String>>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+static SIMULATED: Stage = Stage::new();
+static REAL: Stage = Stage::new();
+
+impl Stage {
+    const fn new() -> Self {
+        Self { world: OnceCell::const_new(), turn: tokio::sync::Mutex::const_new(()) }
+    }
+
+    fn of(lab: Lab) -> &'static Self {
+        match lab {
+            Lab::Simulated => &SIMULATED,
+            Lab::Real => &REAL,
+        }
+    }
+}
+
+/// What a scenario gets.
+pub struct Scene {
+    /// The fleet.
+    pub world: &'static World,
+    /// The program, with the world's configuration and the log at `trace`.
+    pub ferry: Ferry,
+    tokens: Mutex<BTreeMap<(String, String), String>>,
+}
+
+/// Runs a scenario to its end. Whatever it does, no token and no Secret value may be in the log then.
+///
+/// # Panics
+/// When it fails, with the end of the program's log.
+pub fn play(lab: Lab, scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a, anyhow::Result<()>>) {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| Runtime::new().expect("a runtime starts"));
+    runtime.block_on(async {
+        let stage = Stage::of(lab);
+        let _turn = stage.turn.lock().await;
+        let start = async || World::start(lab).await.map_err(|error| format!("{error:#}"));
+        let world = stage.world.get_or_init(start).await;
+        let world = world.as_ref().unwrap_or_else(|error| panic!("the world does not start: {error}"));
+        for realm in ["corp", "acme"] {
+            world.realms.heal(realm);
+        }
+        let config = world.config();
+        let ferry = Ferry::start(Some(&config), &[("KUBEFERRY_LOG", "trace")]).await;
+        let ferry = ferry.unwrap_or_else(|error| panic!("kubeferry does not start: {error:#}"));
+        let scene = Scene { world, ferry, tokens: Mutex::default() };
+        scene.clear();
+        let played = tokio::time::timeout(SCENARIO, AssertUnwindSafe(scenario(&scene)).catch_unwind()).await;
+        let log = scene.ferry.log();
+        match played {
+            Ok(Ok(Ok(()))) => scene.assert_no_secret(&log),
+            Ok(Ok(Err(error))) => panic!("{error:#}\n{}", tail(&log)),
+            Ok(Err(panicked)) => {
+                say(&tail(&log));
+                resume_unwind(panicked);
+            }
+            Err(_elapsed) => panic!("the scenario did not end within {SCENARIO:?}\n{}", tail(&log)),
+        }
+    });
+}
+
+impl Scene {
+    /// A user's token: one per scenario, remembered for the search of the log.
+    pub fn token(&self, realm: &str, user: &str) -> String {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (realm.to_owned(), user.to_owned());
+        tokens.entry(key).or_insert_with(|| self.world.token(realm, user)).clone()
+    }
+
+    /// Remembers a token that [`Scene::token`] did not make.
+    pub fn remember(&self, token: &str) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (String::new(), token.to_owned());
+        tokens.insert(key, token.to_owned());
+    }
+
+    /// A client of the newest generation with a user's token.
+    pub async fn client(&self, realm: &str, user: &str) -> anyhow::Result<Client> {
+        let token = self.token(realm, user);
+        Client::http(self.ferry.url(), Some(&token), Era::Modern).await.with_context(|| format!("{realm}/{user}"))
+    }
+
+    /// Lets all relays forget what they saw.
+    pub fn clear(&self) {
+        self.world.clear();
+    }
+
+    /// Fails when any server saw a connection or a request since [`Scene::clear`].
+    pub fn assert_untouched(&self, when: &str) {
+        for Site { name, tap } in self.world.sites() {
+            let paths: Vec<String> = tap.requests().into_iter().map(|request| request.path).collect();
+            assert!(
+                tap.connections() == 0 && paths.is_empty(),
+                "{when}: {name} saw {} connections, {paths:?}",
+                tap.connections()
+            );
+        }
+    }
+
+    /// Fails when `text` holds a token of this scenario, a part of one, or the Secret's value.
+    pub fn assert_no_secret(&self, text: &str) {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((realm, user), token) in tokens.iter() {
+            let (signed, signature) = token.rsplit_once('.').unwrap_or((token, token));
+            let claims = signed.rsplit('.').next().unwrap_or(signed);
+            for part in [token, claims, signature] {
+                assert!(
+                    part.len() < 16 || !text.contains(part),
+                    "a token of {realm}/{user} leaked: {}",
+                    around(text, part)
+                );
+            }
+        }
+        for canary in CANARIES {
+            assert!(!text.contains(canary), "a Secret's value leaked: {}", around(text, canary));
+        }
+    }
+}
+
+/// The line of `text` that holds `part`.
+fn around<'a>(text: &'a str, part: &str) -> &'a str {
+    text.lines().find(|line| line.contains(part)).unwrap_or_default()
+}
+
+#[expect(clippy::print_stdout, reason = "the output of a test is shown when it fails")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
+    format!("The end of kubeferry's log:\n{}", last.join("\n"))
+}

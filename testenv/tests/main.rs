@@ -1,0 +1,134 @@
+//! All integration tests: one list of scenarios, each played against simulated control planes by plain `cargo test`, and
+//! against real ones by `scripts/test`.
+//!
+//! A scenario is a `pub async fn(&Scene) -> anyhow::Result<()>` in a file of `scenarios/`; the last test here fails when
+//! one was not listed.
+
+mod lab {
+    pub mod bench;
+    pub mod scene;
+}
+
+mod scenarios {
+    pub mod commands;
+    pub mod door;
+    pub mod failures;
+    pub mod figures;
+    pub mod local;
+    pub mod output;
+    pub mod protocols;
+    pub mod refusals;
+    pub mod routing;
+    pub mod startup;
+    pub mod workspaces;
+}
+
+macro_rules! scenarios {
+    ($($module:ident: [$($scenario:ident),+ $(,)?];)+) => {
+        /// Everything that is played, by file.
+        const LISTED: &[(&str, &[&str])] = &[$((stringify!($module), &[$(stringify!($scenario)),+])),+];
+
+        mod simulated {
+            $(mod $module {
+                $(#[test]
+                fn $scenario() {
+                    crate::lab::scene::play(testenv::world::Lab::Simulated, |scene| {
+                        Box::pin(crate::scenarios::$module::$scenario(scene))
+                    });
+                })+
+            })+
+        }
+
+        mod real {
+            $(mod $module {
+                $(#[test]
+                #[ignore = "needs real control planes: scripts/test"]
+                fn $scenario() {
+                    crate::lab::scene::play(testenv::world::Lab::Real, |scene| {
+                        Box::pin(crate::scenarios::$module::$scenario(scene))
+                    });
+                })+
+            })+
+        }
+    };
+}
+
+scenarios! {
+    routing: [
+        calls_reach_two_realms_and_a_workspace,
+        callers_of_two_realms_at_once_use_their_own_tokens_only,
+        no_inbound_header_is_copied,
+    ];
+    protocols: [
+        both_generations_over_http,
+        both_generations_over_stdio,
+    ];
+    local: [
+        stdio_lists_the_live_context_and_explains_the_dead_one,
+        serve_lists_the_live_context_and_explains_the_dead_one,
+        call_lists_the_live_context_and_explains_the_dead_one,
+    ];
+    commands: [
+        whoami_tools_and_call_take_a_token_file,
+        realms_need_a_token_file_that_is_accepted,
+    ];
+    figures: [
+        a_warm_call_is_one_request,
+        a_new_caller_on_a_warm_cluster_opens_no_connection,
+        a_warm_call_to_a_workspace_by_path_is_one_request,
+        an_impersonated_caller_is_checked_once,
+    ];
+    door: [
+        a_bad_token_is_challenged_and_no_cluster_sees_it,
+        the_metadata_lists_both_realms,
+        health_answers,
+        a_wrong_host_is_refused,
+        a_token_for_one_cluster_reaches_that_one_only,
+    ];
+    refusals: [
+        unknown_and_forbidden_clusters_answer_alike,
+        without_a_target_a_caller_is_asked,
+        an_unknown_tool_is_a_protocol_error,
+        an_unknown_kind_shows_near_names,
+        a_forbidden_operation_is_one_line,
+        a_name_that_could_change_a_url_is_refused_before_there_is_one,
+    ];
+    failures: [
+        a_dead_cluster_is_explained_and_others_answer,
+        a_dead_realm_costs_its_own_callers_only,
+        a_client_that_goes_away_takes_its_request_along,
+        a_call_in_flight_ends_well_on_sigterm,
+    ];
+    workspaces: [
+        a_path_becomes_a_logical_cluster_name,
+        a_mount_never_sees_a_credential,
+        a_logical_cluster_name_needs_no_parent,
+        unknown_and_forbidden_workspaces_answer_alike,
+        what_a_workspace_does_not_serve_is_said,
+    ];
+    output: [
+        lists_are_narrow_tables_unless_asked,
+        secret_values_never_leave,
+        pages_show_each_object_once,
+        a_continue_handle_is_for_its_caller_only,
+    ];
+}
+
+#[test]
+fn every_scenario_is_listed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut forgotten = Vec::new();
+    for file in std::fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let listed = LISTED.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, scenarios)| scenarios);
+        let source = std::fs::read_to_string(&path).unwrap();
+        let scenarios = source.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
+        let is_declared = include_str!("main.rs").contains(&format!("    pub mod {module};\n"));
+        forgotten.extend((!is_declared).then(|| format!("the module {module}")));
+        forgotten.extend(
+            scenarios.filter(|scenario| !listed.contains(scenario)).map(|scenario| format!("{module}::{scenario}")),
+        );
+    }
+    assert!(forgotten.is_empty(), "not in the lists of tests/main.rs: {}", forgotten.join(", "));
+}
