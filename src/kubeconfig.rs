@@ -22,7 +22,7 @@ mod user;
 mod yaml;
 
 pub use environment::Environment;
-pub use files::{MAX_FILE, check_certificates, read_bounded, same_certificates};
+pub use files::{MAX_FILE, check_certificates, read_bounded, same_certificates, same_endpoint};
 pub use server::ServerUrl;
 pub use user::{ExecConfig, User};
 
@@ -137,6 +137,14 @@ pub enum KubeconfigError {
         name: String,
         /// What is wrong, in words.
         why: String,
+    },
+    /// Several contexts are of the wanted server, with different users: which one is meant cannot be told.
+    #[error("{}: several contexts of server {server} name different users", list(files))]
+    SeveralUsers {
+        /// The files.
+        files: Vec<PathBuf>,
+        /// The wanted server.
+        server: String,
     },
     /// No context leads to the wanted server with the wanted CA.
     #[error("no context in {} has server {server} with the same CA", list(files))]
@@ -282,17 +290,23 @@ impl Kubeconfig {
         user::user(held).map_err(broken)
     }
 
-    /// The only context whose server and CA equal `endpoint`'s; of several, the first. For the gateway's credentials:
-    /// a credential is never taken for another server than the cluster's own.
+    /// The context whose cluster is `endpoint` itself: server, CA, TLS name, and whether its certificate is checked at
+    /// all. For the gateway's credentials: a credential is never taken for another server than the cluster's own.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or when several name different users.
     pub fn context_for(&self, endpoint: &Endpoint) -> Result<Context, KubeconfigError> {
-        let fits = |context: &Context| {
-            context.cluster.server.text() == endpoint.server
-                && same_certificates(context.cluster.ca.as_deref(), endpoint.ca.as_deref())
-        };
-        let found = self.contexts().filter_map(|name| self.context(name).ok()).find(fits);
+        let mut found: Option<Context> = None;
+        for context in self.contexts().filter_map(|name| self.context(name).ok()) {
+            if !same_endpoint(&context.cluster.endpoint(), endpoint) {
+                continue;
+            }
+            if found.as_ref().is_some_and(|first| first.user != context.user) {
+                let server = endpoint.server.clone();
+                return Err(KubeconfigError::SeveralUsers { files: self.files.clone(), server });
+            }
+            found = found.or(Some(context));
+        }
         found.ok_or_else(|| KubeconfigError::NoSuchEndpoint {
             files: self.files.clone(),
             server: endpoint.server.clone(),

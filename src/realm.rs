@@ -129,8 +129,10 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// Reads the word of JWS, as `RS256`; exact case. `None` for everything else, `none` and `HS256` included.
+    /// Reads the word of JWS, as `RS256`; exact case. `Ed25519` (RFC 9864) is EdDSA with the curve that we have. `None`
+    /// for everything else, `none` and `HS256` included.
     pub fn parse(word: &str) -> Option<Self> {
+        let word = if word == "Ed25519" { "EdDSA" } else { word };
         Self::ALL.into_iter().find(|algorithm| algorithm.word() == word)
     }
 

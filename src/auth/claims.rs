@@ -204,7 +204,7 @@ impl Claims<'_> {
     /// Whether this is an ID token (OpenID Connect Core 2).
     fn is_id_token(&self) -> bool {
         let typ = self.map.get("typ").and_then(Value::as_str);
-        if typ == Some("ID") {
+        if typ == Some("ID") || self.realm.profile == Profile::Dex {
             return true;
         }
         // Older Keycloaks put the nonce into access tokens too; their typ is what counts.

@@ -1,5 +1,6 @@
 //! Reading small files, and PEM certificates in them.
 
+use crate::model::Endpoint;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -45,6 +46,15 @@ pub fn same_certificates(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
         }
         (None, Some(_)) | (Some(_), None) => false,
     }
+}
+
+/// Whether two endpoints are one and the same destination: server, certificates, TLS name, and whether the certificate is
+/// checked at all.
+pub fn same_endpoint(one: &Endpoint, other: &Endpoint) -> bool {
+    one.server == other.server
+        && one.tls_server_name == other.tls_server_name
+        && one.insecure == other.insecure
+        && same_certificates(one.ca.as_deref(), other.ca.as_deref())
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {

@@ -79,6 +79,8 @@ clusters:
     let (file, data) = (read.context("file").unwrap(), read.context("data").unwrap());
     assert_eq!(file.cluster.endpoint(), data.cluster.endpoint());
     assert_eq!(read.context_for(&data.cluster.endpoint()).unwrap().name, "file");
+    let unchecked = crate::model::Endpoint { insecure: true, ..data.cluster.endpoint() };
+    assert!(matches!(read.context_for(&unchecked), Err(KubeconfigError::NoSuchEndpoint { .. })));
     let mut other = data.cluster.endpoint();
     other.ca = Some(certificate().into_bytes().into());
     assert!(matches!(read.context_for(&other), Err(KubeconfigError::NoSuchEndpoint { .. })));
@@ -168,4 +170,18 @@ proptest::proptest! {
     fn no_text_panics(text in "[a-z:&*\\-\\[\\]{} \n\"']{0,200}") {
         drop(Kubeconfig::parse(&text, Path::new("f")));
     }
+}
+
+#[test]
+fn two_users_of_one_server_are_not_guessed_between() {
+    let text = "
+contexts:
+- {name: admin, context: {cluster: c, user: admin}}
+- {name: viewer, context: {cluster: c, user: viewer}}
+clusters: [{name: c, cluster: {server: 'https://h'}}]
+users: [{name: admin, user: {token: a}}, {name: viewer, user: {token: v}}]
+";
+    let read = Kubeconfig::parse(text, Path::new("/nowhere/config")).unwrap();
+    let endpoint = read.context("admin").unwrap().cluster.endpoint();
+    assert!(matches!(read.context_for(&endpoint), Err(KubeconfigError::SeveralUsers { .. })));
 }

@@ -12,6 +12,8 @@ use super::neutral;
 /// How every marker begins. A document that contains one is refused on its way back to a cluster.
 pub const MARKER: &str = "<masked ";
 
+/// A longer annotation of a Secret may be a packed copy of it.
+const MAX_ANNOTATION: usize = 256;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Objects nested deeper than this are replaced by a marker; Kubernetes itself allows less.
 const MAX_DEPTH: usize = 128;
@@ -56,7 +58,8 @@ fn clean(value: &mut Value, secret: bool, depth: usize) {
 fn clean_object(fields: &mut Map<String, Value>, secret: bool, depth: usize) {
     let kind = fields.get("kind").and_then(Value::as_str);
     let items_secret = kind == Some("SecretList") || (secret && fields.contains_key("items"));
-    if kind == Some("Secret") || (secret && (kind.is_none() || !items_secret)) {
+    let kind_is_secret = kind == Some("Secret");
+    if kind_is_secret || (secret && (kind.is_none() || !items_secret)) {
         for part in ["data", "stringData"] {
             mask_values(fields.get_mut(part), part == "data");
         }
@@ -64,6 +67,11 @@ fn clean_object(fields: &mut Map<String, Value>, secret: bool, depth: usize) {
     fields.remove("managedFields");
     if fields.get("status").is_some_and(is_empty) {
         fields.remove("status");
+    }
+    let is_secret = kind_is_secret || (secret && !items_secret);
+    let metadata = fields.get_mut("metadata").filter(|_| is_secret);
+    if let Some(Value::Object(annotations)) = metadata.and_then(|metadata| metadata.get_mut("annotations")) {
+        mask_copies(annotations);
     }
     if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
         annotations.remove(LAST_APPLIED);
@@ -74,6 +82,16 @@ fn clean_object(fields: &mut Map<String, Value>, secret: bool, depth: usize) {
     rename_dangerous_keys(fields);
     for (name, value) in fields.iter_mut() {
         clean(value, items_secret && name == "items", depth + 1);
+    }
+}
+
+/// Annotations of a Secret that may be a copy of it: deployment tools keep the last manifest there, plain or packed.
+fn mask_copies(annotations: &mut Map<String, Value>) {
+    for value in annotations.values_mut() {
+        let copy = value.as_str().is_some_and(|text| text.len() > MAX_ANNOTATION || text.trim_start().starts_with('{'));
+        if copy {
+            mask_value(value, false);
+        }
     }
 }
 

@@ -202,3 +202,21 @@ proptest! {
         prop_assert_eq!(seen, (0..rows.len()).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn copies_of_a_secret_in_its_annotations_are_masked() {
+    let mut secret = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "Y2FuYXJ5"}, "metadata": {
+    "name": "db",
+    "annotations": {
+        "kapp.k14s.io/original": "{\"kind\":\"Secret\",\"data\":{\"a\":\"Y2FuYXJ5\"}}",
+        "objectset.rio.cattle.io/applied": "H4sI".repeat(100),
+        "team": "web",
+    }}});
+    super::scrub_object(&mut secret);
+    let shown = secret.to_string();
+    assert!(!shown.contains("Y2FuYXJ5") && !shown.contains("H4sIH4sI"), "{shown}");
+    assert_eq!(secret["metadata"]["annotations"]["team"], "web");
+    let mut list = serde_json::json!({"kind": "SecretList", "items": [{"metadata": {"annotations": {"x": "{\"data\":1}"}}, "data": {}}]});
+    super::scrub_object(&mut list);
+    assert!(!list.to_string().contains("data\\\":1"), "{list}");
+}

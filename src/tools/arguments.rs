@@ -9,7 +9,9 @@ use crate::output::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, Format, MAX_HANDLE, M
 use super::JsonObject;
 
 /// Longest selector, in bytes.
-const MAX_SELECTOR: usize = 1024;
+pub(super) const MAX_SELECTOR: usize = 1024;
+/// Longest argument of any kind, in bytes as JSON; no tool that reads needs more.
+const MAX_ARGUMENT: usize = 16 * 1024;
 /// Most columns that one call may ask for.
 const MAX_COLUMNS: usize = 64;
 
@@ -24,6 +26,9 @@ pub fn read<Args: DeserializeOwned>(mut args: JsonObject, schema: &JsonObject) -
     for (name, value) in &args {
         let property = properties.get(name).ok_or_else(|| unknown(name, properties))?;
         check_type(name, value, property)?;
+        if value.as_str().map_or_else(|| value.to_string().len(), str::len) > MAX_ARGUMENT {
+            return Err(Failure::arguments(format!("argument {name} has more than {MAX_ARGUMENT} bytes")));
+        }
     }
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let missing: Vec<&str> = required.filter(|name| !args.contains_key(*name)).collect();

@@ -184,7 +184,8 @@ fn the_cluster_key_covers_everything_that_decides() {
             &|entry| entry.settings.realms.push(realm("acme")),
         ];
         for change in changes {
-            assert_ne!(usual, key(change).unwrap(), "{}", settings.strategy);
+            // A change that leaves the gateway's kubeconfig without a context of this endpoint is refused.
+            assert!(key(change).is_err() || key(change).unwrap() != usual, "{}", settings.strategy);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::exec;
 use super::{Credential, CredentialError, TlsIdentity};
-use crate::kubeconfig::{Context, Kubeconfig, User, read_bounded, same_certificates};
+use crate::kubeconfig::{Context, Kubeconfig, User, read_bounded, same_endpoint};
 use crate::model::{ClusterKey, Endpoint, KeyHasher};
 
 /// What was read from disk is used this long; a rotated token or certificate is picked up after it.
@@ -89,7 +89,7 @@ impl KubeconfigUser {
         };
         let context = context.map_err(CredentialError::Kubeconfig)?;
         let now = context.cluster.endpoint();
-        if now.server != self.endpoint.server || !same_certificates(now.ca.as_deref(), self.endpoint.ca.as_deref()) {
+        if !same_endpoint(&now, &self.endpoint) {
             return Err(CredentialError::User(
                 "the kubeconfig context names another server or CA than when it was loaded",
             ));

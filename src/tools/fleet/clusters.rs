@@ -1,5 +1,7 @@
 //! `clusters_list`: the inventory query.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -132,7 +134,7 @@ struct Filter {
 /// A `clusters` argument.
 enum Wanted {
     All,
-    Names(Vec<ClusterName>),
+    Names(BTreeSet<ClusterName>),
     Labels(Vec<Term>),
 }
 
@@ -190,7 +192,12 @@ impl Wanted {
     /// `*`, a comma list of names, or else a label selector.
     fn read(text: Option<String>) -> Result<Self, Failure> {
         let Some(text) = text.filter(|text| !matches!(text.trim(), "" | "*")) else { return Ok(Self::All) };
-        let names: Result<Vec<ClusterName>, _> = text.split(',').map(|name| ClusterName::parse(name.trim())).collect();
+        if text.len() > arguments::MAX_SELECTOR {
+            let cause = format!("clusters has more than {} bytes", arguments::MAX_SELECTOR);
+            return Err(Failure::arguments(cause).hint("Use a label selector, or several calls"));
+        }
+        let names: Result<BTreeSet<ClusterName>, _> =
+            text.split(',').map(|name| ClusterName::parse(name.trim())).collect();
         match names {
             Ok(names) => Ok(Self::Names(names)),
             Err(error) if !text.contains(['=', '!', ' ', '(', '/']) => Err(Failure::arguments(error.to_string())),

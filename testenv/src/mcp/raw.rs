@@ -52,19 +52,24 @@ pub fn client() -> anyhow::Result<reqwest::Client> {
     client.build().context("building an HTTP client")
 }
 
-/// Posts `body` with a bearer token and the headers that every MCP client sends. `headers` come last and replace.
+/// Posts `body` with a bearer token and the headers that every MCP client sends. `headers` replace those,
+/// but an `authorization` among them stands beside the token.
 ///
 /// # Errors
 /// When there is no answer within 90 s.
 pub async fn post(url: &str, token: Option<&str>, headers: &[(&str, &str)], body: String) -> anyhow::Result<Reply> {
-    let mut request = client()?.post(url).timeout(DEADLINE).body(body);
+    let request = client()?.post(url).timeout(DEADLINE).body(body);
     let mut all = HeaderMap::new();
     let usual = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
-    for (name, value) in usual.iter().chain(headers) {
+    for (name, value) in usual {
+        all.insert(name, http::HeaderValue::from_static(value));
+    }
+    for (name, value) in headers {
         all.insert(http::HeaderName::try_from(*name)?, http::HeaderValue::try_from(*value)?);
     }
     if let Some(token) = token {
-        request = request.header("authorization", format!("Bearer {token}"));
+        // Beside one that `headers` may hold: two credentials are a case of their own.
+        all.append(http::header::AUTHORIZATION, format!("Bearer {token}").try_into()?);
     }
     answer(request.headers(all)).await
 }

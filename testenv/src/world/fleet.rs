@@ -164,5 +164,8 @@ fn namespace(name: &str) -> Value {
 /// A secret whose value, `canary-value`, must never leave kubeferry.
 fn secret() -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": {"name": "db", "namespace": "team-a"}, "data": {"password": "Y2FuYXJ5LXZhbHVl"}})
+        "metadata": {"name": "db", "namespace": "team-a", "annotations": {
+            "kubectl.kubernetes.io/last-applied-configuration": "{\"kind\":\"Secret\",\"data\":{\"password\":\"Y2FuYXJ5LXZhbHVl\"}}",
+            "kapp.k14s.io/original": "{\"kind\":\"Secret\",\"data\":{\"password\":\"Y2FuYXJ5LXZhbHVl\"}}"}},
+        "data": {"password": "Y2FuYXJ5LXZhbHVl"}})
 }
