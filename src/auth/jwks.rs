@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jsonwebtoken::DecodingKey;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::model::{KeyHasher, RealmName, chain};
@@ -33,6 +33,8 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(11);
 const WAIT: Duration = Duration::from_secs(12);
 /// Keys of one realm beyond this are ignored.
 const MAX_KEYS: usize = 64;
+/// Callers that wait for one realm at the same time; more are told to come again.
+const WAITERS: usize = 256;
 /// Keys that are tried for one token.
 const MAX_TRIES: usize = 4;
 
@@ -90,6 +92,7 @@ impl Keys {
             source: (self.open)(config)?,
             refresh: if config.jwks_file.is_some() { REFRESH_FILE } else { REFRESH },
             state: Mutex::default(),
+            waiters: Semaphore::new(WAITERS),
         });
         sets.insert(id, Arc::downgrade(&set));
         Ok(set)
@@ -123,6 +126,8 @@ pub(super) struct KeySet {
     source: Arc<dyn KeySource>,
     refresh: Duration,
     state: Mutex<State>,
+    /// Callers that wait for a fetch: a dead realm must not hold every place at the door.
+    waiters: Semaphore,
 }
 
 #[derive(Default)]
@@ -164,6 +169,7 @@ impl KeySet {
             match self.step(kid, algorithm, waits) {
                 Step::Answer(answer) => return answer,
                 Step::Wait(mut flight) => {
+                    let Ok(_place) = self.waiters.try_acquire() else { return Err(KeyError::Unavailable) };
                     waits += 1;
                     // The end of the fetch and of our patience lead to the same place: look again.
                     let _ended = timeout_at(deadline, flight.changed()).await;
