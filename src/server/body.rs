@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The body of every answer.
@@ -19,6 +20,8 @@ pub(super) type Body = BoxBody<Bytes, Infallible>;
 pub(super) enum Refused {
     TooLarge,
     TooSlow,
+    /// Too many large bodies at once.
+    NoRoom,
     /// The client went away or broke the framing.
     Broken,
     /// Not JSON.
@@ -29,18 +32,54 @@ pub(super) enum Refused {
     Batch,
 }
 
-/// Reads a body of at most `limit` bytes within `time`.
-pub(super) async fn read<B>(body: B, limit: usize, time: Duration) -> Result<Bytes, Refused>
+/// Bytes of bodies being read, for the whole server. What a body holds it gives back when it is read: from then on it
+/// belongs to a call, of which there are few.
+#[derive(Debug)]
+pub(super) struct Room(Semaphore);
+
+/// Small bodies pass without being counted: nearly all of them.
+const UNCOUNTED: usize = 64 * 1024;
+const KIB: usize = 1024;
+
+impl Room {
+    /// Room for `bytes` of large bodies.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Semaphore::new((bytes / KIB).min(Semaphore::MAX_PERMITS)))
+    }
+}
+
+/// Reads a body of at most `limit` bytes within `time`, if the server has room for it.
+pub(super) async fn read<B>(body: B, limit: usize, time: Duration, room: &Room) -> Result<Bytes, Refused>
 where
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    match timeout(time, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refused::TooLarge),
-        Ok(Err(_broken)) => Err(Refused::Broken),
-        Err(_elapsed) => Err(Refused::TooSlow),
+    timeout(time, collect(Limited::new(body, limit), room)).await.unwrap_or(Err(Refused::TooSlow))
+}
+
+async fn collect<B>(mut body: Limited<B>, room: &Room) -> Result<Bytes, Refused>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut bytes = BytesMut::new();
+    let mut held = Vec::new();
+    let mut counted = UNCOUNTED;
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Refused::TooLarge),
+            Err(_broken) => return Err(Refused::Broken),
+        };
+        bytes.extend_from_slice(&data);
+        if bytes.len() > counted {
+            let more = (bytes.len() - counted).div_ceil(KIB);
+            let permits = u32::try_from(more).map_err(|_huge| Refused::TooLarge)?;
+            held.push(room.0.try_acquire_many(permits).map_err(|_full| Refused::NoRoom)?);
+            counted += more * KIB;
+        }
     }
+    Ok(bytes.freeze())
 }
 
 /// Checks that `bytes` are one JSON value other than an array, nested at most `depth` deep. Nothing is built.
@@ -82,6 +121,7 @@ impl Refused {
         match self {
             Self::TooLarge => problem(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "the body is too large"),
             Self::TooSlow => problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time"),
+            Self::NoRoom => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many large bodies at once"),
             Self::Broken => problem(StatusCode::BAD_REQUEST, "invalid_request", "the body is incomplete"),
             Self::Syntax => rpc_error(-32700, "Parse error"),
             Self::TooDeep => rpc_error(-32700, "Parse error: nested too deep"),
@@ -129,7 +169,7 @@ fn respond(status: StatusCode, kind: &'static str, content: impl Into<Bytes>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Refused, check_json, nesting, read};
+    use super::{Refused, Room, check_json, nesting, read};
     use bytes::Bytes;
     use http_body_util::Full;
     use std::time::Duration;
@@ -156,7 +196,21 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_its_limit_is_refused() {
         let body = || Full::new(Bytes::from_static(b"12345"));
-        assert_eq!(read(body(), 5, Duration::from_secs(1)).await, Ok(Bytes::from_static(b"12345")));
-        assert_eq!(read(body(), 4, Duration::from_secs(1)).await, Err(Refused::TooLarge));
+        let room = Room::new(1 << 20);
+        assert_eq!(read(body(), 5, Duration::from_secs(1), &room).await, Ok(Bytes::from_static(b"12345")));
+        assert_eq!(read(body(), 4, Duration::from_secs(1), &room).await, Err(Refused::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_share_a_room_and_small_ones_do_not_need_it() {
+        let room = Room::new(100 * 1024);
+        let body = |bytes: usize| Full::new(Bytes::from(vec![b' '; bytes]));
+        let read = async |bytes: usize| read(body(bytes), 4 << 20, Duration::from_secs(1), &room).await;
+        assert!(read(150 * 1024).await.is_ok(), "it fits, and gives back what it held");
+        assert!(read(150 * 1024).await.is_ok());
+        assert_eq!(read(200 * 1024).await, Err(Refused::NoRoom));
+        let _held = room.0.try_acquire_many(100).unwrap();
+        assert!(read(60 * 1024).await.is_ok());
+        assert_eq!(read(70 * 1024).await, Err(Refused::NoRoom));
     }
 }

@@ -35,6 +35,8 @@ use crate::dispatch::Live;
 use crate::model::Caller;
 use crate::telemetry::span;
 
+/// Large bodies being read, in bytes in all.
+const BODIES: usize = 64 * 1024 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Time for authentication, which may have to fetch a realm's keys.
@@ -54,6 +56,7 @@ pub(super) struct Http {
     /// None without legacy sessions.
     owners: Option<Owners>,
     in_flight: Semaphore,
+    room: body::Room,
     ids: RequestIds,
     drain: CancellationToken,
 }
@@ -74,6 +77,7 @@ impl Http {
             mcp: McpService::new(Arc::clone(&live), limits, config.legacy_sessions, cut),
             owners: config.legacy_sessions.then(|| Owners::new(limits.sessions)),
             in_flight: Semaphore::new(limits.in_flight.min(Semaphore::MAX_PERMITS)),
+            room: body::Room::new(BODIES),
             ids: RequestIds::new(),
             live,
             limits,
@@ -115,7 +119,8 @@ impl Http {
             "/livez" | "/healthz" | "/readyz" if !reads => return not_allowed("GET, HEAD"),
             "/livez" | "/healthz" => return health::live(),
             "/readyz" => {
-                let verbose = host.is_ok() && request.uri().query().is_some_and(asks_verbose);
+                // Names of realms and reasons are for this machine.
+                let verbose = peer.is_loopback() && host.is_ok() && request.uri().query().is_some_and(asks_verbose);
                 return health::ready(&self.live.load(), self.drain.is_cancelled(), verbose);
             }
             _ => {}
@@ -148,16 +153,17 @@ impl Http {
 
     /// Load, authentication, body, MCP.
     async fn mcp(&self, mut request: Request<Incoming>, peer: IpAddr, id: &RequestId) -> Response<Body> {
+        let live = self.live.load_full();
+        let caller = match self.authenticate(&live, &request, peer).await {
+            Ok(caller) => caller,
+            Err(error) => return self.refuse(&live, &error),
+        };
+        // After authentication: a stranger, or a realm that is slow, takes nobody's place.
         let Ok(_slot) = self.in_flight.try_acquire() else {
             return retry_later(
                 problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many requests in flight"),
                 1,
             );
-        };
-        let live = self.live.load_full();
-        let caller = match self.authenticate(&live, &request, peer).await {
-            Ok(caller) => caller,
-            Err(error) => return self.refuse(&live, &error),
         };
         // From here on nobody reads credentials from headers, and no log can.
         for header in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
@@ -232,7 +238,7 @@ impl Http {
 
     async fn take_body(&self, request: Request<Incoming>) -> Result<Request<Full<Bytes>>, body::Refused> {
         let (parts, incoming) = request.into_parts();
-        let bytes = body::read(incoming, self.limits.body_bytes, self.limits.body_read).await?;
+        let bytes = body::read(incoming, self.limits.body_bytes, self.limits.body_read, &self.room).await?;
         if parts.method == Method::POST && is_json(&parts.headers) {
             body::check_json(&bytes, self.limits.json_depth)?;
         }

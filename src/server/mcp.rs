@@ -35,6 +35,7 @@ use super::rescue::{self, Seen, one_line};
 use super::{Limits, LiveSource, RequestId, RequestIds, SignInCell};
 use crate::dispatch::{self, Answer, Call, Live, ToolInfo};
 use crate::model::{Caller, Failure, FailureKind};
+use crate::output::scrub_text;
 use crate::telemetry::span;
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
@@ -251,7 +252,7 @@ impl ServerHandler for Handler {
         let rescue = rescue::rescue(&failure, id.as_str());
         rescue::log(&failure, &rescue, &shown, id.as_str());
         if let (FailureKind::SignIn, Some(cell)) = (failure.kind, sign_in) {
-            cell.set(failure.to_string());
+            cell.set(scrub_text(&failure.to_string()));
         }
         match rescue.seen {
             Seen::UnknownTool => Err(ErrorData::new(ErrorCode::INVALID_PARAMS, format!("Unknown tool: {shown}"), None)),
