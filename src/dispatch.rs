@@ -106,7 +106,9 @@ async fn connect(
     target: Target,
     deadline: Instant,
 ) -> Result<ClusterClient, Failure> {
-    let permit = live.policy.authorize(caller, entry.spec.tool_ref(), target)?;
+    let decided = live.policy.authorize(caller, entry.spec.tool_ref(), target);
+    live.metrics().decision(decided.as_ref().map_or_else(|refusal| refusal.code, |_permit| "allowed"));
+    let permit = decided?;
     live.pool.client(permit, deadline).await
 }
 

@@ -32,6 +32,8 @@ const STOPS: &[(&str, &[&str])] = &[
     ("hyper_util::server", &["server"]),
     ("jsonwebtoken", &["auth", "pool/credential"]),
     ("kube", &["pool", "hub"]),
+    ("prometheus_client", &["telemetry"]),
+    ("governor", &["server/limits"]),
 ];
 
 /// Where a secret's text may be taken out.

@@ -10,7 +10,9 @@ use std::time::Instant;
 
 use crate::model::{Cluster, ClusterKey, Failure, FailureKind, Problem};
 use crate::policy::Permit;
+use crate::telemetry::{BreakerState, Metrics};
 
+mod breaker;
 mod caches;
 mod classify;
 mod client;
@@ -64,6 +66,16 @@ impl Pool {
         }
     }
 
+    /// What the process counts; handed on from pool to pool like the caches.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.caches.metrics
+    }
+
+    /// Whether requests may leave for a cluster; `None` for one that is not in this generation.
+    pub fn breaker(&self, key: &ClusterKey) -> Option<BreakerState> {
+        Some(self.destinations.get(key)?.upstream.breaker().state())
+    }
+
     /// Checks that a cluster's TLS material can be used, without connecting.
     ///
     /// # Errors
@@ -102,7 +114,8 @@ impl Pool {
             Failure::new(FailureKind::Credential, "tls_setup", "the connection cannot be set up").because(&error)
         })?;
         let strategy = Arc::clone(&compiled.strategy);
-        let sender = Sender { upstream, transport, credential, strategy, permit, deadline };
+        let (metrics, call) = (Arc::clone(self.metrics()), upstream.breaker().call());
+        let sender = Sender { upstream, transport, credential, strategy, permit, deadline, metrics, call };
         let client = ClusterClient::bind(sender, Arc::clone(&self.caches));
         self.prove(&compiled, &client).await?;
         client.settle().await
@@ -114,7 +127,7 @@ impl Pool {
         let expected = compiled.expects(principal).map_err(|error| error.failure(principal.owns_this_machine()))?;
         let Some(expected) = expected else { return Ok(()) };
         let key = caches::view("proof", &compiled.key, principal).finish();
-        let ask = async {
+        let ask = Box::pin(async {
             let seen = client.whoami().await?;
             match expected.differs(&seen) {
                 None => Ok(()),
@@ -125,7 +138,7 @@ impl Pool {
                 )
                 .hint("Ask the operator to compare the cluster's template or expect_username with its authentication")),
             }
-        };
-        self.caches.proofs.try_get_with(key, ask).await.map_err(|failure: Arc<Failure>| Failure::clone(&failure))
+        });
+        self.caches.look_up("proofs", &self.caches.proofs, key, ask).await
     }
 }

@@ -18,6 +18,7 @@ mod activity;
 mod body;
 mod health;
 mod http;
+mod limits;
 mod listener;
 mod mcp;
 mod origin;
@@ -93,6 +94,12 @@ pub struct Limits {
     pub call_deadline: Duration,
     /// Legacy MCP sessions, when they are switched on.
     pub sessions: usize,
+    /// Tool calls per second of one caller, on average; at least 1.
+    pub caller_calls_per_second: u32,
+    /// Tool calls that one caller may make at once after a pause; at least 1.
+    pub caller_burst: u32,
+    /// Tool calls of one caller in flight; at least 1.
+    pub caller_in_flight: usize,
 }
 
 impl Default for Limits {
@@ -112,6 +119,9 @@ impl Default for Limits {
             drain: Duration::from_secs(20),
             call_deadline: Duration::from_secs(60),
             sessions: 1_000,
+            caller_calls_per_second: 100,
+            caller_burst: 200,
+            caller_in_flight: 16,
         }
     }
 }

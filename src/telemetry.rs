@@ -1,4 +1,4 @@
-//! The names of spans, fields and metrics in one list, and the set-up of the log.
+//! The names of spans, fields and metrics in one list, the set-up of the log, and the counts of this process.
 //!
 //! The log goes to standard error only: standard output belongs to MCP over stdio. Some libraries write whole messages at
 //! their lower levels: rmcp logs parameters and results at DEBUG, kube logs response bodies at WARN. No directive can
@@ -12,6 +12,10 @@ use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
+
+mod metrics;
+
+pub use metrics::{BreakerState, Metrics, OpenConnection, Scrape};
 
 /// Names of spans.
 pub mod span {
@@ -35,22 +39,99 @@ pub mod field {
     pub const GENERATION: &str = "generation";
 }
 
-/// Names of metrics, with their units.
+/// The metrics in one list. docs/guides/operations.md has the same list for operators; a test compares them.
 pub mod metric {
-    /// Requests by route and status. Unit: 1.
-    pub const HTTP_REQUESTS: &str = "kubeferry_http_requests_total";
-    /// Time from an accepted head to the answer's head, by route. Unit: seconds.
-    pub const HTTP_DURATION: &str = "kubeferry_http_request_duration_seconds";
-    /// Open connections. Unit: 1.
-    pub const CONNECTIONS: &str = "kubeferry_connections";
-    /// Connections turned away at the cap. Unit: 1.
-    pub const CONNECTIONS_REFUSED: &str = "kubeferry_connections_refused_total";
-    /// Requests turned away with 503 because too many were in flight. Unit: 1.
-    pub const REQUESTS_SHED: &str = "kubeferry_requests_shed_total";
-    /// Tool calls by tool and outcome, where the outcome is `ok` or the word of a failure's kind. Unit: 1.
-    pub const CALLS: &str = "kubeferry_tool_calls_total";
-    /// Time of a tool call, by tool. Unit: seconds.
-    pub const CALL_DURATION: &str = "kubeferry_tool_call_duration_seconds";
+    /// What is known of a metric before it is counted.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Spec {
+        /// The name in the exposition, with its unit and `_total`.
+        pub name: &'static str,
+        /// `seconds`, or `1` for plain numbers.
+        pub unit: &'static str,
+        /// One line without a full stop.
+        pub help: &'static str,
+    }
+
+    const fn count(name: &'static str, help: &'static str) -> Spec {
+        Spec { name, unit: "1", help }
+    }
+
+    const fn time(name: &'static str, help: &'static str) -> Spec {
+        Spec { name, unit: "seconds", help }
+    }
+
+    /// Tool calls by tool and outcome.
+    pub const CALLS: Spec = count("kubeferry_tool_calls_total", "Tool calls by tool and outcome");
+    /// Time of a tool call, by tool.
+    pub const CALL_DURATION: Spec = time("kubeferry_tool_call_duration_seconds", "Time of tool calls by tool");
+    /// HTTP requests by route and class of status.
+    pub const HTTP_REQUESTS: Spec =
+        count("kubeferry_http_requests_total", "HTTP requests by route and class of status");
+    /// Time from a request's head to the answer's head, by route.
+    pub const HTTP_DURATION: Spec =
+        time("kubeferry_http_request_duration_seconds", "Time from the head of a request to that of its answer");
+    /// Open connections.
+    pub const CONNECTIONS: Spec = count("kubeferry_connections", "Open connections");
+    /// Connections turned away at the cap.
+    pub const CONNECTIONS_REFUSED: Spec =
+        count("kubeferry_connections_refused_total", "Connections turned away because all were taken");
+    /// Requests turned away with 503 because too many were in flight.
+    pub const REQUESTS_SHED: Spec =
+        count("kubeferry_requests_shed_total", "Requests turned away with 503 because too many were in flight");
+    /// Decisions of policy by outcome.
+    pub const DECISIONS: Spec =
+        count("kubeferry_decisions_total", "Decisions of policy: allowed, or the code of the refusal");
+    /// Requests to API servers by cluster, verb and code.
+    pub const UPSTREAM_REQUESTS: Spec =
+        count("kubeferry_upstream_requests_total", "Requests to API servers by cluster, verb and code");
+    /// Time of requests to API servers, by cluster and verb.
+    pub const UPSTREAM_DURATION: Spec =
+        time("kubeferry_upstream_request_duration_seconds", "Time of requests to API servers, whole answers read");
+    /// State of the breaker of a cluster.
+    pub const BREAKER: Spec = count("kubeferry_breaker_state", "0 closed, 1 one call is trying, 2 open");
+    /// Look-ups that found what they looked for, by cache.
+    pub const CACHE_HITS: Spec = count("kubeferry_cache_hits_total", "Look-ups answered from a cache");
+    /// Look-ups that had to ask a cluster, by cache.
+    pub const CACHE_MISSES: Spec = count("kubeferry_cache_misses_total", "Look-ups that asked a cluster");
+    /// The generation of `Live` that new calls get.
+    pub const GENERATION: Spec = count("kubeferry_inventory_generation", "The generation that new calls are served by");
+    /// Which build this is.
+    pub const BUILD: Spec = count("kubeferry_build_info", "Which build this is");
+    /// As [`CALLS`], under the name that dashboards of kubernetes-mcp-server read.
+    pub const ALIAS_CALLS: Spec = count("k8s_mcp_tool_calls_total", "Tool calls by tool");
+    /// Calls that did not succeed, results with `isError` among them.
+    pub const ALIAS_ERRORS: Spec = count("k8s_mcp_tool_errors_total", "Tool calls that failed, isError counted");
+    /// As [`CALL_DURATION`].
+    pub const ALIAS_DURATION: Spec = time("k8s_mcp_tool_duration_seconds", "Time of tool calls by tool");
+    /// As [`HTTP_REQUESTS`], by method, route and class of status.
+    pub const ALIAS_HTTP: Spec =
+        count("k8s_mcp_http_requests_total", "HTTP requests by method, class of status and route");
+    /// As [`BUILD`].
+    pub const ALIAS_SERVER: Spec = count("k8s_mcp_server_info", "Which build this is");
+
+    /// All of them.
+    pub const ALL: [Spec; 20] = [
+        CALLS,
+        CALL_DURATION,
+        HTTP_REQUESTS,
+        HTTP_DURATION,
+        CONNECTIONS,
+        CONNECTIONS_REFUSED,
+        REQUESTS_SHED,
+        DECISIONS,
+        UPSTREAM_REQUESTS,
+        UPSTREAM_DURATION,
+        BREAKER,
+        CACHE_HITS,
+        CACHE_MISSES,
+        GENERATION,
+        BUILD,
+        ALIAS_CALLS,
+        ALIAS_ERRORS,
+        ALIAS_DURATION,
+        ALIAS_HTTP,
+        ALIAS_SERVER,
+    ];
 }
 
 /// What the log is filtered by before the operator's own directives. Directives match by prefix, so `kube=…` would hold

@@ -10,6 +10,7 @@ use crate::model::Principal;
 use crate::output::Seal;
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::telemetry::{BreakerState, Metrics, Scrape};
 use crate::tools::{Catalog, JsonObject, Spec};
 
 /// Profiles of callable tools that are kept ready, at most.
@@ -109,6 +110,18 @@ impl Live {
     /// A tool by name, whoever asks: its schema is the same for all.
     pub fn tool(&self, name: &str) -> Option<ToolInfo> {
         self.catalog.get(name).map(|entry| info(entry.spec, &entry.schema))
+    }
+
+    /// What the process counts, over all generations.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        self.pool.metrics()
+    }
+
+    /// The counts as OpenMetrics text, with the state of this generation.
+    pub fn scrape(&self) -> String {
+        let state = |key| self.pool.breaker(key).unwrap_or(BreakerState::Closed);
+        let breakers = self.inventory.iter().map(|cluster| (cluster.name.as_str(), state(&cluster.key))).collect();
+        self.metrics().scrape(&Scrape { generation: self.generation, breakers })
     }
 
     /// MCP `instructions`: addresses and targets, explained once.

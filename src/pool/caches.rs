@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use moka::future::Cache;
 
 use super::discovery::{Content, Contents};
-use crate::model::{ClusterKey, KeyHasher, LogicalCluster, Principal};
+use crate::model::{ClusterKey, Failure, KeyHasher, LogicalCluster, Principal};
+use crate::telemetry::Metrics;
 
 /// Discovery that a caller has read, at most; shared content counts once per pointer.
 const DISCOVERY_BYTES: u64 = 64 * 1024 * 1024;
@@ -23,6 +25,8 @@ type Key = [u8; 32];
 /// The pool's caches.
 #[derive(Debug)]
 pub(super) struct Caches {
+    /// They outlive a generation as well.
+    pub(super) metrics: Arc<Metrics>,
     pub(super) contents: Contents,
     pub(super) discovery: Cache<Key, Arc<Content>>,
     /// Path → logical cluster name.
@@ -36,6 +40,7 @@ pub(super) struct Caches {
 impl Default for Caches {
     fn default() -> Self {
         Self {
+            metrics: Arc::default(),
             contents: Contents::default(),
             discovery: Cache::builder()
                 .max_capacity(DISCOVERY_BYTES)
@@ -46,6 +51,25 @@ impl Default for Caches {
             proofs: Cache::builder().max_capacity(PROOFS).time_to_live(PROOF_LIFE).build(),
             refreshed: moka::sync::Cache::builder().max_capacity(PROOFS).time_to_live(REFRESH).build(),
         }
+    }
+}
+
+impl Caches {
+    /// What `cache` holds under `key`, or else what `read` brings. Callers that ask at the same time share one read. `read` is
+    /// boxed because moka moves it several times, and requests nest: each copy would lie on the stack of the worker.
+    pub(super) async fn look_up<V>(
+        &self,
+        name: &'static str,
+        cache: &Cache<Key, V>,
+        key: Key,
+        read: BoxFuture<'_, Result<V, Failure>>,
+    ) -> Result<V, Failure>
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        let found = cache.entry(key).or_try_insert_with(read).await;
+        self.metrics.cache(name, found.as_ref().is_ok_and(|entry| !entry.is_fresh()));
+        found.map(moka::Entry::into_value).map_err(|failure| Failure::clone(&failure))
     }
 }
 

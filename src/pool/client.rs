@@ -212,12 +212,12 @@ impl ClusterClient {
         if fresh {
             self.caches.discovery.invalidate(&key).await;
         }
-        let read = async {
+        let read = Box::pin(async {
             // What was read just now is not worth a second look.
             self.caches.refreshed.insert(self.view("refresh").finish(), ());
             discovery::fetch(self, &self.caches.contents, &document).await
-        };
-        self.caches.discovery.try_get_with(key, read).await.map_err(|failure| Failure::clone(&failure))
+        });
+        self.caches.look_up("discovery", &self.caches.discovery, key, read).await
     }
 
     /// What this caller has read of the kinds here, without asking the server again.
@@ -240,8 +240,8 @@ impl ClusterClient {
         if fresh {
             self.caches.places.invalidate(&key).await;
         }
-        let walk = place::resolve(&self.sender, path);
-        self.caches.places.try_get_with(key, walk).await.map_err(|failure| Failure::clone(&failure))
+        let walk = Box::pin(place::resolve(&self.sender, path));
+        self.caches.look_up("places", &self.caches.places, key, walk).await
     }
 
     /// A key for what this caller, with this very token, has seen of this place.

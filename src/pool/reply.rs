@@ -21,6 +21,41 @@ struct Status {
     reason: String,
 }
 
+/// What became of a request, as metrics say it: a status that API servers are known to give, the class of another, or
+/// why there is no answer. A closed set, whatever a server answers.
+pub(super) fn code(outcome: &Result<Reply, TransportError>) -> &'static str {
+    match outcome {
+        Ok(reply) => match reply.head.status.as_u16() {
+            200 => "200",
+            201 => "201",
+            202 => "202",
+            400 => "400",
+            401 => "401",
+            403 => "403",
+            404 => "404",
+            409 => "409",
+            410 => "410",
+            422 => "422",
+            429 => "429",
+            500 => "500",
+            502 => "502",
+            503 => "503",
+            504 => "504",
+            other => match other / 100 {
+                1 => "1xx",
+                2 => "2xx",
+                3 => "3xx",
+                4 => "4xx",
+                _ => "5xx",
+            },
+        },
+        Err(TransportError::Connect(_)) => "connect",
+        Err(TransportError::Broken(_) | TransportError::Body(_)) => "broken",
+        Err(TransportError::Timeout(_)) => "timeout",
+        Err(TransportError::TooLarge) => "too_large",
+    }
+}
+
 /// An answer that is not a success, as a failure. `operation` says what was asked.
 pub(super) fn failure(reply: &Reply, operation: &Operation) -> Failure {
     let status = reply.head.status;

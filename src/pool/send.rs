@@ -10,14 +10,16 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 
+use super::breaker::{CallId, Contact};
 use super::classify::classify;
 use super::credential::{Credential, Strategy};
-use super::reply::{failure, unreachable};
+use super::reply::{code, failure, unreachable};
 use super::retry;
 use super::transport::{Reply, Transport};
 use super::upstream::Upstream;
 use crate::model::{Failure, FailureKind};
 use crate::policy::{Operation, Permit, Refusal};
+use crate::telemetry::Metrics;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubeferry/", env!("CARGO_PKG_VERSION")));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -50,6 +52,8 @@ pub(super) struct Sender {
     pub(super) strategy: Arc<dyn Strategy>,
     pub(super) permit: Permit,
     pub(super) deadline: Instant,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) call: CallId,
 }
 
 impl Sender {
@@ -107,10 +111,18 @@ impl Sender {
         loop {
             let left = self.left()?;
             let request = self.request(place, ask)?;
+            self.upstream.breaker().look(self.call).map_err(|wait| self.cut_off(wait))?;
             let turn = tokio::time::timeout(left, self.upstream.turn());
             let turn = turn.await.map_err(|_elapsed| busy(&self.permit))?;
+            // While it waited for its turn, the requests before it may have found that nobody answers.
+            let attempt = self.upstream.breaker().attempt(self.call).map_err(|wait| self.cut_off(wait))?;
+            let left = self.left()?;
+            let sent = Instant::now();
             let outcome = self.transport.send(request, left).await;
+            attempt.end(Contact::of(&outcome));
             drop(turn);
+            let cluster = self.permit.target().cluster.name.as_str();
+            self.metrics.upstream(cluster, operation.verb, code(&outcome), sent.elapsed());
             let Some(pause) = retry::after(operation, &outcome, again) else { return Ok(outcome) };
             if pause >= self.left()? {
                 return Ok(outcome);
@@ -143,6 +155,16 @@ impl Sender {
             *request.headers_mut() = headers;
         }
         request.map_err(|error| Failure::internal(error.to_string()))
+    }
+
+    /// No connection could be had lately, so none is tried for `wait`.
+    fn cut_off(&self, wait: Duration) -> Failure {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let cause = format!("connecting failed several times in a row, so this was not sent; retry in {seconds} s");
+        Failure::new(FailureKind::Unreachable, "cluster_unreachable", cause)
+            .target(self.permit.target().address().to_string())
+            .hint("Try again after that, or use another cluster")
+            .retry(wait)
     }
 
     /// The caller's own token has ended, or only the credential for this cluster.

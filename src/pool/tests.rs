@@ -20,12 +20,16 @@ use crate::model::{
     PathTrust, Place, Principal, RealmName, Secret, SubjectToken, Target, Tier, ToolRef,
 };
 use crate::policy::{DeniedKind, Permit, Policy, PolicyConfig};
+use crate::telemetry::{BreakerState, Scrape};
 
 const READ: ToolRef = ToolRef { name: "things_list", toolset: "core", access: Access::Read };
 
 /// A plain HTTP server that answers everything with an empty object and counts requests.
 async fn counting() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    counting_at(TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+fn counting_at(listener: TcpListener) -> (String, Arc<AtomicUsize>) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -129,13 +133,16 @@ async fn sender(server: &str, key: impl FnOnce(ClusterKey) -> ClusterKey) -> Sen
     let (cluster, compiled) = compiled(&entry);
     let credential = compiled.strategy.credential(&caller()).await.unwrap();
     let key = key(compiled.key);
+    let upstream = Arc::new(Upstream::new(key, entry.endpoint.clone()));
     Sender {
-        upstream: Arc::new(Upstream::new(key, entry.endpoint.clone())),
+        call: upstream.breaker().call(),
+        upstream,
         transport: Arc::new(Transport::new(key, &entry.endpoint, None).unwrap()),
         credential,
         strategy: compiled.strategy,
         permit: permit(&cluster),
         deadline: Instant::now() + Duration::from_secs(5),
+        metrics: Arc::default(),
     }
 }
 
@@ -189,4 +196,83 @@ async fn a_destination_lives_on_while_its_key_does() {
     let third = Pool::new([(Arc::clone(&cluster), compiled)], Some(&second));
     assert_eq!(third.destinations.len(), 1);
     assert!(!second.destinations.contains_key(&cluster.key));
+}
+
+#[tokio::test]
+async fn after_five_failures_to_connect_calls_fail_at_once_until_one_call_got_through() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let sender = sender(&format!("http://{address}"), |key| key).await;
+    let ask = Ask::get("/api/v1/namespaces/a/pods");
+    for _ in 0..5 {
+        let failure = sender.send("", &ask).await.unwrap_err();
+        assert_eq!((failure.code, failure.retry), ("cluster_unreachable", None), "{failure}");
+    }
+    assert_eq!(sender.upstream.breaker().state(), BreakerState::Open);
+    let back = TcpListener::bind(address).await.unwrap();
+    let began = Instant::now();
+    let failure = sender.send("", &ask).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    assert_eq!((failure.kind, failure.code), (FailureKind::Unreachable, "cluster_unreachable"));
+    assert!(failure.to_string().starts_with("c1: ") && failure.to_string().contains("retry in "), "{failure}");
+    assert!(failure.retry.is_some_and(|after| after > Duration::from_secs(4)));
+    let none = tokio::time::timeout(Duration::from_millis(100), back.accept()).await;
+    assert!(none.is_err(), "nothing is connected while it is open");
+    let text = sender.metrics.scrape(&Scrape { generation: 1, breakers: Vec::new() });
+    let line = "kubeferry_upstream_requests_total{cluster=\"c1\",verb=\"list\",code=\"connect\"} 5\n";
+    assert!(text.contains(line), "{text}");
+
+    // The server is back: one call, which asks for two things at once as discovery does, closes it.
+    let (_, count) = counting_at(back);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    assert!(sender.deadline > Instant::now(), "the deadline is not on the clock that was advanced");
+    futures::try_join!(sender.send("", &ask), sender.send("", &ask)).unwrap();
+    assert_eq!((count.load(Ordering::SeqCst), sender.upstream.breaker().state()), (2, BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn an_answer_of_any_kind_keeps_the_breaker_closed() {
+    let (url, count) = counting().await;
+    let sender = sender(&url, |key| key).await;
+    for _ in 0..8 {
+        sender.send("", &Ask::get("/api/v1/namespaces/a/pods")).await.unwrap();
+    }
+    assert_eq!((count.load(Ordering::SeqCst), sender.upstream.breaker().state()), (8, BreakerState::Closed));
+}
+
+#[tokio::test]
+async fn counts_outlive_a_generation() {
+    crate::auth::install_crypto();
+    let (url, _) = counting().await;
+    let (cluster, strategy) = compiled(&entry(&url));
+    let first = Pool::new([(Arc::clone(&cluster), strategy)], None);
+    first.metrics().decision("allowed");
+    let second = Pool::new([], Some(&first));
+    assert!(Arc::ptr_eq(first.metrics(), second.metrics()));
+    assert_eq!(first.breaker(&cluster.key), Some(BreakerState::Closed));
+    assert_eq!(second.breaker(&cluster.key), None);
+}
+
+/// Takes about 3 s: the time that connecting has.
+#[tokio::test]
+async fn a_server_that_answers_no_tls_handshake_counts_as_not_reachable() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", silent.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((stream, _)) = silent.accept().await {
+            kept.push(stream);
+        }
+    });
+    let sender = sender(&url, |key| key).await;
+    let ask = Ask::get("/api/v1/namespaces/a/pods");
+    let failures = futures::future::join_all((0..5).map(|_| sender.send("", &ask))).await;
+    assert!(failures.iter().all(|failed| failed.as_ref().is_err_and(|failure| failure.code == "cluster_unreachable")));
+    assert_eq!(sender.upstream.breaker().state(), BreakerState::Open);
+    let began = Instant::now();
+    assert!(sender.send("", &ask).await.unwrap_err().to_string().contains("retry in "));
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 }

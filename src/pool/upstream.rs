@@ -1,10 +1,11 @@
-//! One destination: its transports and its share of concurrency. It lives as long as some generation has its key.
+//! One destination: its transports, its share of concurrency and its breaker. It lives as long as some generation has its key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::breaker::Breaker;
 use super::credential::TlsIdentity;
 use super::transport::{SetupError, Transport};
 use crate::model::{ClusterKey, Endpoint};
@@ -21,11 +22,13 @@ pub(super) struct Upstream {
     endpoint: Endpoint,
     transports: Mutex<HashMap<Option<[u8; 32]>, Arc<Transport>>>,
     turns: Semaphore,
+    breaker: Breaker,
 }
 
 impl Upstream {
     pub(super) fn new(key: ClusterKey, endpoint: Endpoint) -> Self {
-        Self { key, endpoint, transports: Mutex::default(), turns: Semaphore::new(CONCURRENCY) }
+        let turns = Semaphore::new(CONCURRENCY);
+        Self { key, endpoint, transports: Mutex::default(), turns, breaker: Breaker::new() }
     }
 
     /// The transport for a TLS identity; made at the first call.
@@ -41,6 +44,11 @@ impl Upstream {
         }
         transports.insert(slot, Arc::clone(&transport));
         Ok(transport)
+    }
+
+    /// Whether connections can be had, by the latest requests.
+    pub(super) fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     /// Waits for a turn.

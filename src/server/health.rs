@@ -1,8 +1,10 @@
-//! `/livez`, `/healthz` and `/readyz`, as Kubernetes components have them.
+//! `/livez`, `/healthz`, `/readyz` and `/metrics`, as Kubernetes components have them.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
-use http::{Response, StatusCode};
+use http::header::{CONTENT_TYPE, FORWARDED};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::body::{Body, text};
 use super::rescue::one_line;
@@ -24,6 +26,21 @@ pub(super) fn ready(live: &Live, draining: bool, verbose: bool) -> Response<Body
     text(status, checks(live.generation, &live.auth.realm_status(), draining))
 }
 
+/// The counts of this process.
+pub(super) fn metrics(live: &Live) -> Response<Body> {
+    let mut response = text(StatusCode::OK, live.scrape());
+    let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// True for a client on this machine. Behind a proxy on this machine everybody comes from loopback, so a request that
+/// says it was forwarded is not local.
+pub(super) fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
+    let forwarded = [FORWARDED.as_str(), "x-forwarded-for", "x-real-ip", "via"];
+    peer.to_canonical().is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
+}
+
 fn checks(generation: u64, realms: &[RealmStatus], draining: bool) -> String {
     let mut lines = String::new();
     let listener = if draining { "[-]listener shutting down" } else { "[+]listener ok" };
@@ -40,9 +57,25 @@ fn checks(generation: u64, realms: &[RealmStatus], draining: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::checks;
+    use std::net::IpAddr;
+
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{checks, is_local};
     use crate::auth::RealmStatus;
     use crate::model::RealmName;
+
+    #[test]
+    fn only_this_machine_without_a_proxy_is_local() {
+        let peer = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut headers = HeaderMap::new();
+        assert!(
+            ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"].iter().all(|text| is_local(peer(text), &headers))
+        );
+        assert!(!["10.0.0.1", "::ffff:10.0.0.1", "fe80::1"].iter().any(|text| is_local(peer(text), &headers)));
+        headers.insert("x-forwarded-for", HeaderValue::from_static("203.0.113.9"));
+        assert!(!is_local(peer("127.0.0.1"), &headers));
+    }
 
     #[test]
     fn a_degraded_realm_is_named_and_does_not_fail_the_check() {

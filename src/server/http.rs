@@ -1,6 +1,6 @@
 //! Hop 1: from an HTTP request to a request that carries its `Caller`.
 //!
-//! In reading order: request id and span, health, Host, metadata, Origin, route, load, authentication, body; then MCP; then
+//! In reading order: request id and span, health, Host, metadata, Origin, metrics, route, load, authentication, body; then MCP; then
 //! what only HTTP can say about the answer. One generation of `Live` is taken here and travels with the request.
 
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +33,7 @@ use super::{Limits, LiveSource, RequestId, RequestIds, ServerConfig, ServerError
 use crate::auth::AuthError;
 use crate::dispatch::Live;
 use crate::model::Caller;
-use crate::telemetry::span;
+use crate::telemetry::{Metrics, span};
 
 /// Large bodies being read, in bytes in all.
 const BODIES: usize = 64 * 1024 * 1024;
@@ -58,6 +58,7 @@ pub(super) struct Http {
     in_flight: Semaphore,
     room: body::Room,
     ids: RequestIds,
+    metrics: Arc<Metrics>,
     drain: CancellationToken,
 }
 
@@ -79,12 +80,18 @@ impl Http {
             in_flight: Semaphore::new(limits.in_flight.min(Semaphore::MAX_PERMITS)),
             room: body::Room::new(BODIES),
             ids: RequestIds::new(),
+            metrics: Arc::clone(live.load().metrics()),
             live,
             limits,
             doors,
             metadata,
             drain,
         })
+    }
+
+    /// What the process counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Answers one request. A panic below becomes 500; the client finds the request id in every answer.
@@ -94,6 +101,7 @@ impl Http {
             request.headers().get(REQUEST_ID).map(|value| one_line(&String::from_utf8_lossy(value.as_bytes()), 64));
         let span = tracing::info_span!(span::REQUEST, request_id = id.as_str(), client_request_id = claimed, %peer);
         let method = request.method().clone();
+        let path = request.uri().path().to_owned();
         let started = Instant::now();
         let routed = AssertUnwindSafe(self.route(request, peer, &id)).catch_unwind().instrument(span.clone()).await;
         let _entered = span.enter();
@@ -101,7 +109,9 @@ impl Http {
             tracing::error!("a request panicked");
             problem(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "an internal error; see x-request-id")
         });
-        tracing::debug!(%method, status = response.status().as_u16(), took = ?started.elapsed(), "answered");
+        let (status, took) = (response.status().as_u16(), started.elapsed());
+        self.metrics.request(method.as_str(), &path, status, took);
+        tracing::debug!(%method, status, ?took, "answered");
         let headers = response.headers_mut();
         headers
             .insert(REQUEST_ID, HeaderValue::from_str(id.as_str()).expect("a request id is hexadecimal and a hyphen"));
@@ -139,6 +149,10 @@ impl Http {
         if let Err(unwelcome) = self.doors.check_origin(request.headers()) {
             return forbidden(unwelcome);
         }
+        // Names of clusters are for this machine only: to everybody else there is no such page.
+        if path == "/metrics" && health::is_local(peer, request.headers()) {
+            return if reads { health::metrics(&self.live.load()) } else { not_allowed("GET, HEAD") };
+        }
         if !matches!(path, "/mcp" | "/mcp/") {
             return not_found();
         }
@@ -160,6 +174,7 @@ impl Http {
         };
         // After authentication: a stranger, or a realm that is slow, takes nobody's place.
         let Ok(_slot) = self.in_flight.try_acquire() else {
+            self.metrics.shed();
             return retry_later(
                 problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many requests in flight"),
                 1,

@@ -115,6 +115,7 @@ impl Listener {
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, tasks: &TaskTracker) {
         let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
+            self.shared.http.metrics().refused();
             tracing::debug!(%peer, "a connection over the cap was refused");
             if self.shared.certificate.is_none() {
                 // Best effort: a new socket's send buffer is empty, and a client that is gone does not matter.
@@ -123,9 +124,10 @@ impl Listener {
             return;
         };
         let shared = Arc::clone(&self.shared);
+        let open = shared.http.metrics().connection();
         tasks.spawn(async move {
             shared.connection(stream, peer).await;
-            drop(permit);
+            drop((open, permit));
         });
     }
 }

@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::body::Body;
+use super::limits::CallerLimits;
 use super::rescue::{self, Seen, one_line};
 use super::{Limits, LiveSource, RequestId, RequestIds, SignInCell};
 use crate::dispatch::{self, Answer, Call, Live, ToolInfo};
@@ -106,6 +107,7 @@ struct Inner {
     identity: Identity,
     deadline: Duration,
     calls: Semaphore,
+    callers: CallerLimits,
     ids: RequestIds,
     info: Implementation,
     meta: MetaObject,
@@ -131,6 +133,7 @@ impl Handler {
             identity,
             deadline: limits.call_deadline,
             calls,
+            callers: CallerLimits::new(&limits),
             ids: RequestIds::new(),
             info,
             meta,
@@ -164,6 +167,10 @@ impl Handler {
             let full = Failure::new(FailureKind::Overloaded, "overloaded", "too many calls in flight");
             return Some(Err(full.retry(Duration::from_secs(1))));
         };
+        let _place = match self.0.callers.admit(call.caller.principal()) {
+            Ok(place) => place,
+            Err(refusal) => return Some(Err(refusal)),
+        };
         let deadline = call.deadline;
         // Whatever ends this function ends what the call started.
         let _stop = call.cancel.clone().drop_guard();
@@ -182,6 +189,15 @@ impl Handler {
 
     fn meta(&self) -> Option<MetaObject> {
         Some(self.0.meta.clone())
+    }
+}
+
+/// The word for how a call ended, in metrics.
+fn outcome(ended: Option<&Result<Answer, Failure>>) -> &'static str {
+    match ended {
+        None => "cancelled",
+        Some(Ok(_)) => "ok",
+        Some(Err(failure)) => failure.kind.word(),
     }
 }
 
@@ -234,6 +250,8 @@ impl ServerHandler for Handler {
             realm = caller.principal().realm.as_str(),
             generation = live.generation
         );
+        let metrics = Arc::clone(live.metrics());
+        let tool = live.catalog.get(&request.name).map_or("unknown", |entry| entry.spec.name);
         let call = Call {
             live,
             caller,
@@ -243,7 +261,10 @@ impl ServerHandler for Handler {
             request_id: id.as_str().to_owned(),
             deadline: self.0.deadline,
         };
-        let failure = match self.run(call, &cx.ct).instrument(span.clone()).await {
+        let began = Instant::now();
+        let ended = self.run(call, &cx.ct).instrument(span.clone()).await;
+        metrics.call(tool, outcome(ended.as_ref()), began.elapsed());
+        let failure = match ended {
             None => return Err(ErrorData::internal_error("cancelled", None)),
             Some(Ok(answer)) => return Ok(answered(answer).with_meta(self.meta()).into()),
             Some(Err(failure)) => failure,

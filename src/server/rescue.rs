@@ -54,6 +54,10 @@ pub fn rescue(failure: &Failure, request_id: &str) -> Rescue {
         FailureKind::NotFound => (Level::DEBUG, false, "Check the name, the namespace and the kind"),
         FailureKind::Cluster => (Level::INFO, true, "Read the cluster's message"),
         FailureKind::Unreachable => (Level::WARN, true, "Try again later, or use another cluster"),
+        // One caller over its own limits must not fill the log; metrics count it.
+        FailureKind::Overloaded if matches!(failure.code, "too_fast" | "too_many_calls") => {
+            (Level::DEBUG, false, "Wait, then call less often")
+        }
         FailureKind::Overloaded => (Level::WARN, false, "Wait, then call less often"),
         FailureKind::Internal => (Level::ERROR, true, ""),
     };
@@ -205,6 +209,13 @@ mod tests {
         let Seen::ToolError { text, structured } = rescue.seen else { panic!("a result") };
         assert!(text.contains("r-9"), "{text}");
         assert!(!text.contains("secret") && !text.contains("deeds") && !structured.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn a_caller_over_its_own_limits_does_not_fill_the_log() {
+        let level = |code| rescue(&Failure::new(FailureKind::Overloaded, code, "why"), "r-1").level;
+        assert_eq!([level("too_fast"), level("too_many_calls")], [Level::DEBUG; 2]);
+        assert_eq!(level("overloaded"), Level::WARN);
     }
 
     #[test]

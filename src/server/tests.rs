@@ -136,6 +136,35 @@ async fn health_is_open_to_probes_and_verbose_to_known_hosts() {
 }
 
 #[tokio::test]
+async fn metrics_are_for_this_machine_and_its_hosts() {
+    let server = start(Limits::default()).await;
+    server.ask("POST /mcp HTTP/1.1\r\nhost: localhost").await;
+    server.ask("GET /no/such/page HTTP/1.1\r\nhost: localhost").await;
+    let page = server.ask("GET /metrics HTTP/1.1\r\nhost: localhost").await;
+    assert!(page.starts_with("http/1.1 200 ") && page.contains("application/openmetrics-text"), "{page}");
+    for line in [
+        "kubeferry_http_requests_total{route=\"/mcp\",status_class=\"4xx\"} 1",
+        "kubeferry_http_requests_total{route=\"other\",status_class=\"4xx\"} 1",
+        "kubeferry_inventory_generation 1",
+        "kubeferry_connections 1",
+        "k8s_mcp_server_info{version=",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+    assert!(page.ends_with("# eof\n") && !page.contains("/no/such/page"), "{page}");
+    for (head, status) in [
+        ("GET /metrics HTTP/1.1\r\nhost: evil.example", 403),
+        ("GET /metrics HTTP/1.1\r\nhost: localhost\r\norigin: https://evil.example", 403),
+        ("GET /metrics HTTP/1.1\r\nhost: localhost\r\nx-forwarded-for: 203.0.113.9", 404),
+        ("POST /metrics HTTP/1.1\r\nhost: localhost", 405),
+    ] {
+        let answer = server.ask(head).await;
+        assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{head}: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn strangers_and_unknown_paths_do_not_come_in() {
     let server = start(Limits::default()).await;
     let host = server.ask("POST /mcp HTTP/1.1\r\nhost: evil.example").await;

@@ -143,3 +143,37 @@ async fn the_description_of_a_tool_keeps_its_schema_and_hints() {
         json!({"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false})
     );
 }
+
+#[tokio::test]
+async fn a_caller_that_calls_too_fast_is_told_when_to_call_again_and_every_call_is_counted() {
+    let live = live();
+    let limits = Limits { caller_calls_per_second: 1, caller_burst: 2, ..Limits::default() };
+    let service = McpService::new(Arc::clone(&live), limits, false, CancellationToken::new());
+    let call = async |tool: &str, sub: &str| -> Value {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
+        let mut asked = request(&message, &[("mcp-protocol-version", "2025-06-18")], true);
+        asked.extensions_mut().insert(live.load_full());
+        asked.extensions_mut().insert(caller(sub));
+        let answer = service.handle(asked).await.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&answer).unwrap()
+    };
+    let first = call("clusters_list", "a").await;
+    assert!(first["result"].is_object() && first["result"]["isError"] != true, "{first}");
+    assert_eq!(call("no_such_tool", "a").await["error"]["code"], -32602);
+    let third = call("clusters_list", "a").await;
+    assert_eq!(third["result"]["isError"], true, "{third}");
+    let said = &third["result"]["structuredContent"];
+    assert_eq!((&said["code"], &said["kind"]), (&json!("too_fast"), &json!("overloaded")));
+    assert!(said["retry_after_ms"].as_u64().is_some_and(|after| (1..=1000).contains(&after)), "{said}");
+    assert!(call("clusters_list", "b").await["result"]["isError"] != true, "another caller may");
+    let text = live.load().scrape();
+    for line in [
+        "kubeferry_tool_calls_total{tool=\"clusters_list\",outcome=\"ok\"} 2\n",
+        "kubeferry_tool_calls_total{tool=\"clusters_list\",outcome=\"overloaded\"} 1\n",
+        "kubeferry_tool_calls_total{tool=\"unknown\",outcome=\"unknown_tool\"} 1\n",
+        "k8s_mcp_tool_errors_total{tool_name=\"clusters_list\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("no_such_tool"), "{text}");
+}
