@@ -68,6 +68,8 @@ pub enum Body {
     Object(Value),
     /// Text.
     Text(String),
+    /// Text whose size the caller chose, as lines of a log: it may take the ceiling of the budget.
+    Lines(String),
 }
 
 /// A page of a list.
@@ -168,6 +170,7 @@ pub fn render(
             cut_text(document(&value, presentation.format)?, room(Budget::CEILING.text))
         }
         Body::Text(found) => cut_text(mask::text(&found).into_owned(), text),
+        Body::Lines(found) => cut_text(mask::text(&found).into_owned(), room(Budget::CEILING.text)),
     };
     let body = if body.ends_with('\n') || tail.is_empty() { body } else { body + "\n" };
     let structured = output.structured.map(|mut value| {
@@ -181,6 +184,15 @@ pub fn render(
 /// Foreign or composed text for an error, a log shown to a caller or a plan: neutralised, credentials masked.
 pub fn scrub_text(text: &str) -> String {
     mask::text(text).into_owned()
+}
+
+/// An object as YAML of at most `room` bytes, cleaned as [`render`] would: a part of a composed answer.
+///
+/// # Errors
+/// Internal, when the serializer refuses the value.
+pub fn part(mut value: Value, room: usize) -> Result<String, Failure> {
+    mask::document(&mut value, None);
+    Ok(cut_text(yaml::object(&value)?, room))
 }
 
 /// Cleans one object as [`render`] would: Secret values and credentials masked, server noise removed.

@@ -18,6 +18,7 @@ mod classify;
 mod client;
 pub mod credential;
 mod discovery;
+mod log;
 mod place;
 mod reply;
 mod retry;
@@ -30,6 +31,7 @@ mod upstream;
 mod tests;
 
 pub use client::ClusterClient;
+pub use log::LogRequest;
 
 use caches::Caches;
 use credential::Compiled;

@@ -18,10 +18,14 @@ use crate::output::{Output, Page, Presentation};
 use crate::policy::Visible;
 use crate::pool::ClusterClient;
 
+mod age;
 pub mod arguments;
 mod config;
 mod core;
+mod extra;
 pub mod fleet;
+mod lines;
+mod pods;
 mod schema;
 
 #[cfg(test)]
@@ -265,6 +269,7 @@ pub const TOOLSETS: &[Toolset] = &[
     Toolset { name: "core", default: true, entries: core::entries },
     Toolset { name: "config", default: true, entries: config::entries },
     Toolset { name: "fleet", default: true, entries: fleet::entries },
+    Toolset { name: "extra", default: false, entries: extra::entries },
 ];
 
 /// The tools that this server offers; policy takes away per caller.

@@ -148,10 +148,15 @@ impl ClusterClient {
         Ok(list)
     }
 
-    /// The policy's limits, when `kind` is Namespace and some are out of bounds: those are left out of lists.
+    /// The policy's limits, when `kind` is Namespace, or OpenShift's name for it, and some are out of bounds: those are
+    /// left out of lists.
     fn limits_of_namespaces(&self, kind: &ApiResource) -> Option<&Namespaces> {
         let limits = &self.sender.permit.limits().namespaces;
-        (kind.group.is_empty() && kind.plural == "namespaces" && limits.restrict()).then_some(limits)
+        let is_namespace = matches!(
+            (kind.group.as_str(), kind.plural.as_str()),
+            ("", "namespaces") | ("project.openshift.io", "projects")
+        );
+        (is_namespace && limits.restrict()).then_some(limits)
     }
 
     /// Who the API server takes the caller for: SelfSubjectReview.
@@ -263,7 +268,7 @@ impl ClusterClient {
 }
 
 /// `/api/v1/namespaces/a/pods`: every segment checked before it stands in a URL.
-fn collection(kind: &ApiResource, namespace: Option<&str>) -> Result<String, Failure> {
+pub(super) fn collection(kind: &ApiResource, namespace: Option<&str>) -> Result<String, Failure> {
     let arguments = |error: names::NameError| Failure::arguments(error.to_string());
     let (group, version) =
         (names::group(&kind.group).map_err(arguments)?, names::version(&kind.version).map_err(arguments)?);

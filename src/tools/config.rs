@@ -3,8 +3,14 @@
 use super::Entry;
 
 mod contexts;
+mod targets;
+mod view;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::query(contexts::ContextsList)]
+    vec![
+        Entry::query(contexts::ContextsList),
+        Entry::query(targets::TargetsList),
+        Entry::query(view::ConfigurationView),
+    ]
 }

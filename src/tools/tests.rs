@@ -6,6 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::{Value, json};
 
+mod wire;
+
 use super::{Catalog, Cx, Entry, JsonObject, ListArguments, Run, TOOLSETS, TargetNeed, arguments};
 use crate::model::{
     Access, Admission, Cluster, ClusterKey, ClusterKind, ClusterName, Endpoint, Failure, KeyHasher, PathTrust,
@@ -132,6 +134,7 @@ fn described(entry: &Entry) -> Value {
 #[test]
 fn the_catalog_is_sound() {
     let mut names = Vec::new();
+    let mut offered = Vec::new();
     for toolset in TOOLSETS {
         for entry in (toolset.entries)() {
             let spec = entry.spec;
@@ -155,13 +158,15 @@ fn the_catalog_is_sound() {
                 assert_eq!(properties.contains_key(added), spec.list, "{} {added}", spec.name);
             }
             names.push(spec.name);
+            offered.extend(toolset.default.then_some(spec.name));
         }
     }
     let count = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), count, "names are unique");
-    assert_eq!(catalog().iter().map(|entry| entry.spec.name).collect::<Vec<_>>(), names);
+    offered.sort_unstable();
+    assert_eq!(catalog().iter().map(|entry| entry.spec.name).collect::<Vec<_>>(), offered);
     assert!(catalog().get("nope").is_none());
 }
 
@@ -169,16 +174,29 @@ fn the_catalog_is_sound() {
 fn unknown_toolsets_are_all_named() {
     let problems = Catalog::new(&["core".into(), "nope".into(), "x".into()]).unwrap_err();
     assert_eq!(problems.len(), 2);
-    assert_eq!(problems[0].to_string(), "toolsets: there is no toolset \"nope\"; use some of core, config, fleet");
-    assert_eq!(Catalog::new(&["config".into()]).unwrap().iter().count(), 1);
+    assert_eq!(
+        problems[0].to_string(),
+        "toolsets: there is no toolset \"nope\"; use some of core, config, fleet, extra"
+    );
+    assert_eq!(Catalog::new(&["config".into()]).unwrap().iter().count(), 3);
 }
 
 #[test]
 fn the_catalog_is_what_clients_see_and_short() {
     let tools: Vec<Value> = catalog().iter().map(described).collect();
     let bytes = serde_json::to_string(&tools).unwrap().len();
-    assert!(bytes <= 5_000, "{bytes} bytes");
+    // An o200k token is about 4 bytes of such schemas: this keeps the default toolsets below 3,000.
+    assert!(bytes <= 11_000, "{bytes} bytes");
     let lines: Vec<String> = tools.iter().map(Value::to_string).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_extra_tools_are_what_clients_see_and_short() {
+    let extra = Catalog::new(&["extra".into()]).unwrap();
+    let lines: Vec<String> = extra.iter().map(|entry| described(entry).to_string()).collect();
+    let bytes: usize = lines.iter().map(String::len).sum();
+    assert!(bytes <= 2_500, "{bytes} bytes");
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -349,6 +367,104 @@ fn contexts_show_servers_to_the_local_caller_only() {
     );
     let remote = answer("corp");
     assert!(!format!("{remote:?}").contains("https://"), "{remote:?}");
+}
+
+fn shown(name: &str, args: &Value, principal: Principal, clusters: &[Arc<Cluster>]) -> String {
+    let visible = Policy::visible(&principal, clusters);
+    let cx = cx(principal);
+    render(query(name, args, &cx, &visible).unwrap(), &cx.presentation, |_| None).unwrap().text
+}
+
+#[test]
+fn targets_are_addresses_ready_to_copy() {
+    let mut clusters = fleet();
+    let entry = ["root:org", "root:other"].map(|path| crate::model::WorkspacePath::parse(path).unwrap());
+    clusters.push(cluster("kcp-us", &["corp"], &Way::Exchange, |cluster| {
+        (cluster.kind, cluster.entry) = (ClusterKind::Kcp, entry.to_vec());
+    }));
+    let text = shown("targets_list", &json!({}), principal("corp", &["aud-corp-1"]), &clusters);
+    insta::assert_snapshot!(text, @"
+    TARGET	DEFAULT
+    corp-1	*
+    kcp-eu:<workspace>	
+    kcp-us:root:org	
+    kcp-us:root:other	
+    ");
+}
+
+#[test]
+fn the_configuration_holds_no_credential_and_servers_for_the_local_caller_only() {
+    let clusters = [
+        cluster("dev", &["local", "corp"], &Way::Local, |_| {}),
+        cluster("prod", &["local", "corp"], &Way::Local, |cluster| {
+            cluster.current = true;
+            cluster.namespace = Some("shop".into());
+            cluster.endpoint.insecure = true;
+        }),
+    ];
+    let whole = json!({"minified": false});
+    let text = shown("configuration_view", &json!({}), principal("local", &[]), &clusters);
+    insta::assert_snapshot!(text, @"
+    # only the default target of 2 clusters: minified=false shows all
+    apiVersion: v1
+    clusters:
+    - cluster:
+        extensions:
+        - extension:
+            kind: kubernetes
+            realm: local
+            tier: prod
+          name: kubeferry
+        insecure-skip-tls-verify: true
+        server: https://prod.example:6443
+      name: prod
+    contexts:
+    - context:
+        cluster: prod
+        namespace: shop
+        user: local
+      name: prod
+    current-context: prod
+    kind: Config
+    users: []
+    ");
+    let remote = shown("configuration_view", &whole, principal("corp", &[]), &clusters);
+    insta::assert_snapshot!(remote, @r#"
+    apiVersion: v1
+    clusters:
+    - cluster:
+        extensions:
+        - extension:
+            kind: kubernetes
+            realm: local
+            tier: prod
+          name: kubeferry
+      name: dev
+    - cluster:
+        extensions:
+        - extension:
+            kind: kubernetes
+            realm: local
+            tier: prod
+          name: kubeferry
+      name: prod
+    contexts:
+    - context:
+        cluster: dev
+        user: local
+      name: dev
+    - context:
+        cluster: prod
+        user: local
+      name: prod
+    current-context: ""
+    kind: Config
+    users: []
+    "#);
+    assert!(!remote.contains("https://") && !remote.contains("shop"));
+    let many: Vec<_> = (0..120).map(|at| cluster(&format!("c{at}"), &["corp"], &Way::Exchange, |_| {})).collect();
+    let text = shown("configuration_view", &whole, principal("corp", &[]), &many);
+    assert!(text.starts_with("# 100 of 120 clusters shown") && text.len() <= 27_500, "{} bytes", text.len());
 }
 
 #[test]

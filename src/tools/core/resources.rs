@@ -50,14 +50,14 @@ impl Tool for ResourcesList {
 }
 
 /// Which objects of a kind, already checked.
-pub(super) struct What {
-    pub(super) namespace: Option<String>,
-    pub(super) label_selector: Option<String>,
-    pub(super) field_selector: Option<String>,
+pub(in crate::tools) struct What {
+    pub(in crate::tools) namespace: Option<String>,
+    pub(in crate::tools) label_selector: Option<String>,
+    pub(in crate::tools) field_selector: Option<String>,
 }
 
 /// One page of a kind, in the form that the caller wants.
-pub(super) async fn list(
+pub(in crate::tools) async fn list(
     cx: &Cx,
     client: &ClusterClient,
     resource: &ApiResource,
@@ -139,27 +139,59 @@ impl Tool for ResourcesGet {
 
     async fn call(&self, _cx: &Cx, client: &ClusterClient, args: GetArgs) -> Result<Output, Failure> {
         arguments::kind(&args.kind, args.api_version.as_deref())?;
-        names::object(&args.name).map_err(|error| Failure::arguments(error.to_string()))?;
-        let namespace = arguments::namespace(args.namespace)?;
+        let which = Which::read(args.name, args.namespace)?;
         let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
-        let (namespace, note) = match scope(&resource, namespace) {
-            (None, None) if resource.namespaced => {
-                let default = client.default_namespace().to_owned();
-                let note = format!("namespace {default}, as none was given");
-                (Some(default), Some(note))
-            }
-            scoped => scoped,
-        };
-        let doing = match &namespace {
-            Some(namespace) => format!("getting {} {namespace}/{}", resource.qualified(), args.name),
-            None => format!("getting {} {}", resource.qualified(), args.name),
-        };
-        serves(&resource, "get").map_err(|failure| failure.doing(&doing))?;
-        let object = client.get(&resource, namespace.as_deref(), &args.name).await;
-        let object = with_kind(object.map_err(|failure| failure.doing(&doing))?, &resource);
-        let output = Output::new(Body::Object(object));
-        Ok(Output { notes: note.into_iter().collect(), ..output })
+        let found = get(client, &resource, which).await?;
+        let output = Output::new(Body::Object(found.object));
+        Ok(Output { notes: found.note.into_iter().collect(), ..output })
     }
+}
+
+/// Which object of a kind, already checked.
+pub(in crate::tools) struct Which {
+    pub(in crate::tools) name: String,
+    pub(in crate::tools) namespace: Option<String>,
+}
+
+impl Which {
+    /// Checks a name and a namespace.
+    pub(in crate::tools) fn read(name: String, namespace: Option<String>) -> Result<Self, Failure> {
+        names::object(&name).map_err(|error| Failure::arguments(error.to_string()))?;
+        Ok(Self { name, namespace: arguments::namespace(namespace)? })
+    }
+}
+
+/// An object, and where it was found.
+pub(in crate::tools) struct Found {
+    pub(in crate::tools) object: Value,
+    pub(in crate::tools) namespace: Option<String>,
+    /// Says how the namespace came about, where the caller must know.
+    pub(in crate::tools) note: Option<String>,
+}
+
+/// One object; in the default namespace when none was given.
+pub(in crate::tools) async fn get(
+    client: &ClusterClient,
+    resource: &ApiResource,
+    which: Which,
+) -> Result<Found, Failure> {
+    let (namespace, note) = match scope(resource, which.namespace) {
+        (None, None) if resource.namespaced => {
+            let default = client.default_namespace().to_owned();
+            let note = format!("namespace {default}, as none was given");
+            (Some(default), Some(note))
+        }
+        scoped => scoped,
+    };
+    let name = which.name;
+    let doing = match &namespace {
+        Some(namespace) => format!("getting {} {namespace}/{name}", resource.qualified()),
+        None => format!("getting {} {name}", resource.qualified()),
+    };
+    serves(resource, "get").map_err(|failure| failure.doing(&doing))?;
+    let object = client.get(resource, namespace.as_deref(), &name).await;
+    let object = with_kind(object.map_err(|failure| failure.doing(&doing))?, resource);
+    Ok(Found { object, namespace, note })
 }
 
 /// An object says what it is, also where the API server left it out: masking goes by kind.

@@ -1,0 +1,104 @@
+//! Logs of containers, as text inside a bound of bytes.
+
+use url::form_urlencoded;
+
+use super::client::{ClusterClient, collection};
+use super::send::Ask;
+use crate::model::{ApiResource, Failure, names};
+
+/// The kubelet answers plain text, which an API server negotiates only behind JSON for its errors.
+const ACCEPT: &str = "application/json, */*";
+
+/// Which part of a container's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// The container; `None` = the only one, or what the API server takes for the default.
+    pub container: Option<String>,
+    /// The container before the last restart.
+    pub previous: bool,
+    /// Newest lines, at most.
+    pub tail: u32,
+    /// Lines of the last so many seconds only.
+    pub since: Option<u64>,
+    /// Each line begins with its time.
+    pub timestamps: bool,
+    /// Bytes, at most. The server cuts at the end: where the lines asked for are longer, the newest ones are missing.
+    pub limit_bytes: u64,
+}
+
+impl ClusterClient {
+    /// The log of one container; bytes that are no UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// When a name is not valid; the API server's answer when it is no log, or no answer.
+    pub async fn log(
+        &self,
+        pods: &ApiResource,
+        namespace: &str,
+        pod: &str,
+        request: &LogRequest,
+    ) -> Result<String, Failure> {
+        let ask = Ask { accept: ACCEPT, ..Ask::get(path(pods, namespace, pod, request)?) };
+        let reply = self.request(&ask).await?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+}
+
+/// `/api/v1/namespaces/a/pods/p/log?…`, every segment checked.
+fn path(pods: &ApiResource, namespace: &str, pod: &str, request: &LogRequest) -> Result<String, Failure> {
+    let pod = names::object(pod).map_err(|error| Failure::arguments(error.to_string()))?;
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if let Some(container) = &request.container {
+        query.append_pair("container", container);
+    }
+    query.append_pair("tailLines", &request.tail.to_string());
+    query.append_pair("limitBytes", &request.limit_bytes.to_string());
+    if let Some(since) = request.since {
+        query.append_pair("sinceSeconds", &since.to_string());
+    }
+    for (name, wanted) in [("previous", request.previous), ("timestamps", request.timestamps)] {
+        if wanted {
+            query.append_pair(name, "true");
+        }
+    }
+    Ok(format!("{}/{pod}/log?{}", collection(pods, Some(namespace))?, query.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogRequest, path};
+    use crate::model::{Access, ApiResource};
+    use crate::pool::classify::classify;
+
+    #[test]
+    fn a_log_is_read_and_nothing_else() {
+        let pods = ApiResource {
+            group: String::new(),
+            version: "v1".into(),
+            plural: "pods".into(),
+            singular: "pod".into(),
+            kind: "Pod".into(),
+            short_names: vec![],
+            namespaced: true,
+            verbs: vec![],
+        };
+        let request = LogRequest {
+            container: Some("app&follow=true".into()),
+            previous: true,
+            tail: 5,
+            since: Some(600),
+            timestamps: false,
+            limit_bytes: 100,
+        };
+        let found = path(&pods, "a", "web-1", &request).unwrap();
+        assert_eq!(
+            found,
+            "/api/v1/namespaces/a/pods/web-1/log?container=app%26follow%3Dtrue&tailLines=5&limitBytes=100&sinceSeconds=600&previous=true"
+        );
+        let operation = classify(&http::Method::GET, &found).unwrap();
+        assert_eq!((operation.access, operation.verb), (Some(Access::Read), "get"));
+        assert_eq!((operation.subresource.as_deref(), operation.namespace.as_deref()), (Some("log"), Some("a")));
+        assert!(path(&pods, "a", "../secrets", &request).is_err());
+        assert!(path(&pods, "a/b", "web-1", &request).is_err());
+    }
+}
