@@ -1,30 +1,34 @@
-//! Wiring: from a configuration to a running `Live`, built from below in floor order.
+//! Wiring: from a configuration to a running `Live`, built from below in floor order, and to the next one at a reload.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Semaphore};
 
-use crate::auth::{AuthConfig, AuthError, Authenticator, IpRange, Keys, LocalMode};
-use crate::config::{self, Config, DefaultSource, Loaded, SourceMap};
-use crate::dispatch::{Live, Parts};
-use crate::inventory::{Snapshot, Store};
-use crate::model::{Caller, Problem, RealmName, Secret};
-use crate::policy::Policy;
-use crate::pool::Pool;
+use crate::auth::AuthError;
+use crate::config::{self, Config, Environment, Loaded, Origin, SourceMap};
+use crate::model::{Caller, Problem, Secret};
 use crate::server::{LiveSource, ServerConfig};
-use crate::tools::Catalog;
 
 mod clusters;
 mod files;
+mod fixed;
+mod generation;
 mod map;
+mod reload;
+mod watch;
 
 pub use files::LocalTokenError;
 
-/// Sources are read within this at start; what is late is reported and left out.
-const DISCOVERY: Duration = Duration::from_secs(5);
+use generation::{DISCOVERY, Lasting, Plan};
+use watch::Stamps;
+
+/// Files are read, and a generation is compiled, within this.
+const ASIDE: Duration = Duration::from_secs(30);
+/// Threads that may hang on files that do not answer.
+const ASIDE_THREADS: usize = 2;
 
 /// What the program is started for: it decides who the local caller is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +45,23 @@ pub enum Mode {
 #[derive(Debug)]
 pub struct App {
     live: LiveSource,
+    origin: Origin,
+    environment: Environment,
+    mode: Mode,
+    /// As it was at start: what the listener runs with.
     config: Config,
     local_token: Option<LocalToken>,
     notes: Vec<String>,
+    state: Mutex<State>,
+    aside: Arc<Semaphore>,
+}
+
+/// What a reload goes on from.
+#[derive(Debug)]
+struct State {
+    lasting: Lasting,
+    /// What is watched, as it was when it was last read.
+    stamps: Stamps,
 }
 
 /// The local token, and where it is kept.
@@ -67,6 +85,9 @@ pub enum AppError {
     /// The local token cannot be kept.
     #[error("the local token cannot be kept")]
     LocalToken(#[source] LocalTokenError),
+    /// A disk does not answer, or a thread ended.
+    #[error("the configuration's files were not read within {} s", ASIDE.as_secs())]
+    Slow,
 }
 
 impl App {
@@ -74,22 +95,40 @@ impl App {
     ///
     /// # Errors
     /// With every mistake at once.
-    pub async fn start(
-        origin: &config::Origin,
-        environment: &config::Environment,
-        mode: Mode,
-    ) -> Result<Self, AppError> {
-        let Loaded { config, map, problems, .. } = config::load(origin, environment)?;
+    pub async fn start(origin: &Origin, environment: &Environment, mode: Mode) -> Result<Self, AppError> {
+        let aside = Arc::new(Semaphore::new(ASIDE_THREADS));
+        let (from, with) = (origin.clone(), environment.clone());
+        let read = move || config::load(&from, &with).map(|loaded| (watch::stamps(&loaded.watched), loaded));
+        let (stamps, loaded) = self::aside(&aside, read).await??;
+        let Loaded { config, map, problems, .. } = loaded;
         let local_token = match mode {
             Mode::Serve if config.is_local() && !config.server.i_accept_unauthenticated_clients => {
                 Some(files::local_token(environment).map_err(AppError::LocalToken)?)
             }
             Mode::Serve | Mode::Person | Mode::Check => None,
         };
-        let local = local_mode(&config, mode, local_token.as_ref());
-        let compiled = compile(&config, local, problems).await;
-        let (live, notes) = compiled.map_err(|problems| report(&problems, &map))?;
-        Ok(Self { live: Arc::new(ArcSwap::from_pointee(live)), config, local_token, notes })
+        let plan = Plan {
+            local: generation::local_mode(&config, mode, local_token.as_ref()),
+            discovery: clusters::discover(&config.sources, DISCOVERY).await,
+            config: config.clone(),
+            problems,
+            lasting: Lasting::new(),
+            previous: None,
+        };
+        let made = self::aside(&aside, move || generation::make(plan)).await?;
+        let (live, mut lasting) = made.map_err(|problems| report(&problems, &map))?;
+        lasting.empty = watch::empty(&stamps);
+        Ok(Self {
+            live: Arc::new(ArcSwap::from_pointee(live)),
+            origin: origin.clone(),
+            environment: environment.clone(),
+            mode,
+            config,
+            local_token,
+            notes: lasting.notes.clone(),
+            state: Mutex::new(State { lasting, stamps }),
+            aside,
+        })
     }
 
     /// Where the current generation is found.
@@ -130,95 +169,24 @@ impl App {
     }
 }
 
+/// Runs `work`, which reads files, on a thread of its own.
+async fn aside<T: Send + 'static>(
+    threads: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, AppError> {
+    let thread = Arc::clone(threads).try_acquire_owned().map_err(|_all_hang| AppError::Slow)?;
+    let running = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(thread);
+        done
+    });
+    let done = tokio::time::timeout(ASIDE, running).await;
+    done.map_err(|_elapsed| AppError::Slow)?.map_err(|_ended| AppError::Slow)
+}
+
 fn report(problems: &[Problem], map: &SourceMap) -> AppError {
     AppError::Problems(config::report(problems, map))
 }
 
-fn local_mode(config: &Config, mode: Mode, token: Option<&LocalToken>) -> LocalMode {
-    let server = &config.server;
-    match mode {
-        _ if !config.is_local() => LocalMode::Off,
-        Mode::Person => LocalMode::Stdio,
-        Mode::Serve | Mode::Check if server.i_accept_unauthenticated_clients => LocalMode::Unauthenticated {
-            allow: server
-                .allowed_addresses
-                .iter()
-                .filter_map(|(ip, bits)| IpRange::parse(&format!("{ip}/{bits}")))
-                .collect(),
-            writes: server.i_accept_unauthenticated_writes,
-        },
-        Mode::Serve | Mode::Check => match token {
-            Some(LocalToken { token, .. }) => LocalMode::Token { token: token.clone() },
-            None => LocalMode::Off,
-        },
-    }
-}
-
-/// From a checked configuration to a generation. `problems` are those found so far; with any, nothing is built.
-async fn compile(
-    config: &Config,
-    local: LocalMode,
-    mut problems: Vec<Problem>,
-) -> Result<(Live, Vec<String>), Vec<Problem>> {
-    let home = if config.is_local() { vec![RealmName::local()] } else { config.server.home_realms.clone() };
-    let (found, mut notes) = clusters::discover(&config.sources, DISCOVERY).await;
-    let merged = Store::default().merge(&config.clusters, &found, &config.binds, config.is_local());
-    notes.extend(merged.notes);
-    let (compiled, wrong) = clusters::compile(&merged.entries, home.clone());
-    let bound: BTreeSet<&str> = merged.entries.iter().filter_map(|entry| entry.origin.as_deref()).collect();
-    let idle: Vec<_> = config.binds.iter().filter(|rule| !bound.contains(rule.origin.as_str())).cloned().collect();
-    problems.extend(clusters::check_binds(&idle, &home));
-    problems.extend(map::unknown_tools(&config.policy));
-    if config.default_source == Some(DefaultSource::InCluster) {
-        let what = "nothing is configured, and the pod's own service account is not used yet";
-        problems.push(Problem::new(
-            "clusters",
-            what,
-            "mount a configuration and name it with --config or KUBEFERRY_CONFIG",
-        ));
-    }
-    for problem in wrong {
-        // A context of the person's own kubeconfig that cannot be used costs the others nothing.
-        match problem {
-            clusters::Wrong::Written(problem) => problems.push(problem),
-            clusters::Wrong::Found(note) => notes.push(note),
-        }
-    }
-    let catalog = Catalog::new(&config.server.toolsets);
-    let catalog =
-        catalog.map_err(|wrong| problems.extend(wrong.into_iter().map(|problem| map::below("server", problem)))).ok();
-    let auth = Authenticator::new(auth_config(config, home, local, &compiled), Arc::new(Keys::new()));
-    let auth = auth.map_err(|wrong| problems.extend(wrong)).ok();
-    let seal = files::seal(&config.server.seal_key_files).map_err(|problem| problems.push(problem)).ok();
-    let (true, Some(catalog), Some(auth), Some(seal)) = (problems.is_empty(), catalog, auth, seal) else {
-        return Err(problems);
-    };
-    let inventory = Snapshot::new(compiled.iter().map(|one| one.cluster.clone()).collect(), merged.ambiguous);
-    let pool = Pool::new(compiled.into_iter().map(|one| (Arc::new(one.cluster), one.compiled)), None);
-    let policy = Policy::new(map::policy(&config.policy, config.server.i_accept_unauthenticated_writes));
-    let parts = Parts {
-        generation: 1,
-        auth: Arc::new(auth),
-        inventory,
-        policy,
-        pool,
-        catalog: Arc::new(catalog),
-        seal: Arc::new(seal),
-    };
-    Ok((Live::new(parts), notes))
-}
-
-fn auth_config(config: &Config, home: Vec<RealmName>, local: LocalMode, compiled: &[clusters::One]) -> AuthConfig {
-    let home = if config.is_local() { Vec::new() } else { home };
-    AuthConfig {
-        realms: config.realms.iter().map(map::realm).collect(),
-        home,
-        resource: config.server.resource.clone(),
-        audiences: config.server.audiences.clone(),
-        passthrough_audiences: clusters::passthrough_audiences(compiled),
-        gateway_server_names: config.gateway.server_names.clone(),
-        required_scopes: config.server.required_scopes.clone(),
-        local,
-        generation: 1,
-    }
-}
+#[cfg(test)]
+mod tests;

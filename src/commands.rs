@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kubeferry::app::App;
+use kubeferry::config::{self, Environment, Origin};
 use kubeferry::dispatch::{self, Call};
 use kubeferry::model::{Caller, Secret, chain};
 use kubeferry::server::{Server, serve_stdio};
@@ -14,19 +16,23 @@ use tokio_util::sync::CancellationToken;
 use crate::{fail, print};
 
 mod arguments;
+mod inventory;
+
+pub use inventory::inventory;
 
 /// Time for one call from the command line.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A token file is read up to this.
 const MAX_TOKEN: u64 = 64 * 1024;
 
-pub async fn serve(app: &App, shutdown: CancellationToken) -> ExitCode {
+pub async fn serve(app: &Arc<App>, shutdown: CancellationToken) -> ExitCode {
     let config = app.server();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = match Server::bind(config, app.live()).await {
         Ok(server) => server,
         Err(error) => return fail(1, &chain(&error)),
     };
+    tokio::spawn(Arc::clone(app).follow(true, shutdown.clone()));
     let url = format!("{scheme}://{}/mcp", server.address());
     tracing::info!(%url, "listening");
     if let Some(local) = app.local_token() {
@@ -70,12 +76,14 @@ async fn stop_on_signal(shutdown: CancellationToken) {
     std::process::exit(130);
 }
 
-pub async fn stdio(app: &App, token_file: Option<PathBuf>, shutdown: CancellationToken) -> ExitCode {
+pub async fn stdio(app: &Arc<App>, token_file: Option<PathBuf>, shutdown: CancellationToken) -> ExitCode {
     let caller = match caller(app, token_file).await {
         Ok(caller) => caller,
         Err(code) => return code,
     };
     tokio::spawn(stop_on_signal(shutdown.clone()));
+    // SIGHUP keeps its meaning here: the terminal is gone.
+    tokio::spawn(Arc::clone(app).follow(false, shutdown.clone()));
     match serve_stdio(app.live(), caller, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &chain(&error)),
@@ -133,6 +141,22 @@ pub async fn tools(app: &App, token_file: Option<PathBuf>, json: bool) -> ExitCo
         tools.iter().map(|tool| format!("{:width$}  {}\n", tool.name, tool.description)).collect()
     };
     print(&lines)
+}
+
+/// Prints the effective configuration.
+pub fn view(origin: &Origin, environment: &Environment) -> ExitCode {
+    match config::view(origin, environment) {
+        Ok(Some(text)) => print(&text),
+        Ok(None) => fail(2, "the configuration changed just now and has mistakes; run `kubeferry config check`"),
+        Err(error) => fail(2, &chain(&error)),
+    }
+}
+
+/// Prints the completion script of a shell.
+pub fn completion(shell: clap_complete::Shell, command: &mut clap::Command) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, "kubeferry", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 /// The caller: the person at this machine, or whoever the token file's token was issued to.

@@ -1,7 +1,7 @@
 //! The configuration: parsed here and nowhere else, everything checked, everything reported at once.
 //!
-//! One TOML file. `read` is the typed reader that records problems, `places` knows the line of every key, and each table
-//! has its own module. Problems that other modules find later (a strategy's missing audience, say) are given by dotted key
+//! One TOML file with its `conf.d`, and variables of the environment over them (`layers`). `read` is the typed reader that
+//! records problems, `places` knows the line of every key, `view` shows what counts, and each table has its own module. Problems that other modules find later (a strategy's missing audience, say) are given by dotted key
 //! path, and [`report`] finds their line as well.
 
 use std::io;
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::inventory::SourceConfig;
-use crate::kubeconfig::read_bounded;
 use crate::model::Problem;
 
 mod clusters;
+mod layers;
 mod places;
 mod policy;
 mod read;
@@ -23,13 +23,17 @@ mod server;
 mod settings;
 mod sources;
 mod urls;
+mod view;
 
 pub use crate::kubeconfig::Environment;
-pub use places::SourceMap;
+pub use places::{Place, SourceMap};
 pub use settings::{
     ALGORITHMS, CLIENT_AUTH, ClientSettings, Config, DefaultSource, DeniedSettings, GatewaySettings, LinkSettings,
     PROFILES, PolicySettings, RealmSettings, STRATEGIES, ServerConfig, TlsFiles,
 };
+pub use view::view;
+
+use layers::Text;
 
 /// The token of a pod's service account.
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -52,8 +56,11 @@ pub struct Loaded {
     pub map: SourceMap,
     /// Every mistake that was found.
     pub problems: Vec<Problem>,
-    /// The configuration's own files, to be watched; empty when there is none.
+    /// The configuration's own files: the main one, then those of `conf.d`; empty when there is none.
     pub files: Vec<PathBuf>,
+    /// What a change of means that the configuration should be read again: its own files, the folder `conf.d`, the files
+    /// that it names and those of its sources. They need not exist.
+    pub watched: Vec<PathBuf>,
 }
 
 /// Why there is nothing to check.
@@ -77,7 +84,9 @@ pub fn environment() -> Environment {
         reason = "the one place where the environment is read; everything else gets a value"
     )]
     let lookup = |name: &str| std::env::var(name).ok();
-    Environment::new(lookup, std::env::home_dir().filter(|home| !home.as_os_str().is_empty()))
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let names = set.filter_map(|(name, _)| name.into_string().ok()).collect();
+    Environment::new(lookup, std::env::home_dir().filter(|home| !home.as_os_str().is_empty())).with_names(names)
 }
 
 /// Reads and checks the configuration.
@@ -99,29 +108,40 @@ pub fn load(origin: &Origin, environment: &Environment) -> Result<Loaded, Config
 }
 
 fn read(origin: &Origin, environment: &Environment) -> Result<Loaded, ConfigError> {
+    Ok(evaluate(&texts(origin, environment)?, environment))
+}
+
+/// The files with their texts; none when no configuration is named.
+fn texts(origin: &Origin, environment: &Environment) -> Result<Vec<Text>, ConfigError> {
     let named = origin.file.clone().or_else(|| environment.get("KUBEFERRY_CONFIG").map(PathBuf::from));
-    let Some(file) = named else { return Ok(without_file(environment)) };
-    let unreadable = |source| ConfigError::Unreadable { file: file.clone(), source };
-    let bytes = read_bounded(&file).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| unreadable(io::Error::other("not UTF-8")))?;
-    Ok(parse(&text, &file, environment))
+    named.map_or_else(|| Ok(Vec::new()), |file| layers::read(&file))
 }
 
 /// Checks the text of `file`, from whose folder relative paths start.
 pub fn parse(text: &str, file: &Path, environment: &Environment) -> Loaded {
-    let mut loaded = Loaded { files: vec![file.to_owned()], ..Loaded::default() };
-    let document = match DeTable::parse(text) {
+    evaluate(&[Text { file: file.to_owned(), text: text.to_owned() }], environment)
+}
+
+/// Merges the layers and checks the result. Relative paths start at the folder of the first file.
+fn evaluate(texts: &[Text], environment: &Environment) -> Loaded {
+    let mut loaded = Loaded { files: texts.iter().map(|text| text.file.clone()).collect(), ..Loaded::default() };
+    loaded.watched =
+        loaded.files.iter().cloned().chain(loaded.files.first().map(|main| layers::folder(main))).collect();
+    let mut document = match layers::merge(texts, &mut loaded.map) {
         Ok(document) => document,
-        Err(error) => {
-            loaded.map.add_span("", file, text, error.span().unwrap_or(0..0));
-            loaded.problems.push(Problem::new("", format!("not TOML: {}", error.message()), "correct the syntax"));
+        Err(problems) => {
+            loaded.problems = problems;
             return loaded;
         }
     };
-    loaded.map.add(file, text, document.get_ref());
-    let sink = read::Sink::new(file.parent().unwrap_or_else(|| Path::new("")), environment);
-    loaded.config = config(document.get_ref(), &sink);
+    let problems = layers::variables(&mut document, environment, &mut loaded.map);
+    let folder = texts.first().and_then(|text| text.file.parent()).unwrap_or_else(|| Path::new(""));
+    let sink = read::Sink::new(folder, environment);
+    loaded.config = config(&document, &sink);
+    let sources = loaded.config.sources.iter().flat_map(|source| source.open().watched_files());
+    loaded.watched.extend(sources.chain(sink.named_files()));
     loaded.problems = sink.into_problems();
+    loaded.problems.extend(problems);
     loaded
 }
 
@@ -147,14 +167,6 @@ fn config(document: &DeTable<'_>, sink: &read::Sink<'_>) -> Config {
     config
 }
 
-/// No configuration at all: what kubectl would use.
-fn without_file(environment: &Environment) -> Loaded {
-    let sink = read::Sink::new(Path::new(""), environment);
-    let mut config = Config::default();
-    default_source(&mut config, &sink);
-    Loaded { config, problems: sink.into_problems(), ..Loaded::default() }
-}
-
 /// The kubeconfig files that kubectl would read, else the pod's service account.
 fn default_source(config: &mut Config, sink: &read::Sink<'_>) {
     let files = sink.environment.kubeconfig_files();
@@ -174,7 +186,7 @@ fn default_source(config: &mut Config, sink: &read::Sink<'_>) {
     }
 }
 
-/// All problems, one line each as `file:line: key: what; fix`, sorted by file and line.
+/// All problems, one line each as `file:line: key: what; fix` (`environment NAME: …` for a variable), sorted by place.
 pub fn report(problems: &[Problem], map: &SourceMap) -> String {
     let mut lines: Vec<_> = problems.iter().map(|problem| (map.place(&problem.key), problem)).collect();
     lines.sort_by(|(a, first), (b, second)| {
@@ -182,10 +194,11 @@ pub fn report(problems: &[Problem], map: &SourceMap) -> String {
     });
     let mut text = String::new();
     for (place, problem) in lines {
-        if let Some((file, line)) = place {
-            text.push_str(&format!("{}:{line}: ", file.display()));
+        if let Some(place) = place {
+            text.push_str(&format!("{place}: "));
         }
-        if !problem.key.is_empty() {
+        let said = place.is_some_and(|place| *place == Place::Variable(problem.key.clone()));
+        if !problem.key.is_empty() && !said {
             text.push_str(&format!("{}: ", problem.key));
         }
         text.push_str(&format!("{}; {}\n", problem.what, problem.fix));

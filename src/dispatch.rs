@@ -15,9 +15,11 @@ use crate::tools::{Cx, Entry, JsonObject, Run, TargetNeed};
 
 mod arguments;
 mod live;
+mod status;
 mod target;
 
 pub use live::{Live, Parts, ToolInfo};
+pub use status::ReloadStatus;
 
 use arguments::Taken;
 

@@ -3,8 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use kubeferry::app::{App, AppError, Mode};
 use kubeferry::config::{Origin, environment};
 use kubeferry::telemetry::{self, LogFormat};
@@ -77,6 +78,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List all clusters, also those that nobody reaches: strategy, source, key, realms
+    Inventory {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the completion script of a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Work on the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -88,6 +100,8 @@ enum Command {
 enum ConfigCommand {
     /// Report every mistake with file, line and fix; start nothing
     Check,
+    /// Print the effective configuration, with the origin of each value
+    View,
 }
 
 /// Who is calling.
@@ -129,11 +143,13 @@ async fn run(cli: Cli) -> ExitCode {
     let mode = match &cli.command {
         Command::Serve { .. } => Mode::Serve,
         Command::Stdio { .. } | Command::Call { .. } | Command::Tools { .. } => Mode::Person,
-        Command::Config(ConfigCommand::Check) => Mode::Check,
+        Command::Config(_) | Command::Inventory { .. } => Mode::Check,
+        Command::Completion { shell } => return commands::completion(*shell, &mut Cli::command()),
         Command::Version => return print(concat!("kubeferry ", env!("CARGO_PKG_VERSION"), "\n")),
     };
-    let app = match App::start(&origin, &environment(), mode).await {
-        Ok(app) => app,
+    let environment = environment();
+    let app = match App::start(&origin, &environment, mode).await {
+        Ok(app) => Arc::new(app),
         Err(AppError::Problems(lines)) => return fail(2, lines.trim_end()),
         Err(error) => return fail(2, &kubeferry::model::chain(&error)),
     };
@@ -148,8 +164,10 @@ async fn run(cli: Cli) -> ExitCode {
             commands::call(&app, who.token_file, json, (tool, arguments)).await
         }
         Command::Tools { who, json } => commands::tools(&app, who.token_file, json).await,
+        Command::Inventory { json } => print(&commands::inventory(&app.live().load().inventory, json)),
         Command::Config(ConfigCommand::Check) => print("the configuration is good\n"),
-        Command::Version => ExitCode::SUCCESS,
+        Command::Config(ConfigCommand::View) => commands::view(&origin, &environment),
+        Command::Completion { .. } | Command::Version => ExitCode::SUCCESS,
     }
 }
 
@@ -167,4 +185,24 @@ fn fail(code: u8, reason: &str) -> ExitCode {
     // Nothing is left to do when standard error is gone too.
     drop(writeln!(io::stderr().lock(), "{reason}"));
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, ValueEnum as _};
+
+    use super::Cli;
+
+    #[test]
+    fn every_shell_has_a_completion_that_knows_the_commands() {
+        Cli::command().debug_assert();
+        for shell in clap_complete::Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "kubeferry", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["inventory", "completion", "config", "view"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
+    }
 }

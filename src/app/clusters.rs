@@ -25,27 +25,42 @@ pub(super) enum Wrong {
     Found(String),
 }
 
+/// What all sources found.
+#[derive(Debug, Default)]
+pub(super) struct Discovery {
+    pub(super) found: Vec<Discovered>,
+    /// Contexts left out: one line each.
+    pub(super) notes: Vec<String>,
+    /// Sources that failed, or were late, by name: one line each.
+    pub(super) failed: BTreeMap<String, String>,
+}
+
 /// Asks all sources at once, each within `limit`. A source that fails, or is late, costs the others nothing.
-pub(super) async fn discover(sources: &[SourceConfig], limit: Duration) -> (Vec<Discovered>, Vec<String>) {
+pub(super) async fn discover(sources: &[SourceConfig], limit: Duration) -> Discovery {
     let asked = sources.iter().map(|config| async move {
         let source = config.open();
         (config.name().to_owned(), tokio::time::timeout(limit, source.discover()).await)
     });
-    let mut found = Vec::new();
-    let mut notes = Vec::new();
+    let mut all = Discovery::default();
     for (name, answer) in join_all(asked).await {
         match answer {
             Ok(Ok(findings)) => {
-                found.extend(findings.clusters);
-                notes.extend(findings.skipped.into_iter().map(|skipped| {
+                all.found.extend(findings.clusters);
+                all.notes.extend(findings.skipped.into_iter().map(|skipped| {
                     format!("source {name}: context {:?} is left out: {}", skipped.foreign, skipped.why)
                 }));
             }
-            Ok(Err(error)) => notes.push(format!("source {name} cannot be read: {}", chain(&error))),
-            Err(_elapsed) => notes.push(format!("source {name} did not answer within {} s", limit.as_secs())),
+            Ok(Err(error)) => {
+                let why = format!("source {name} cannot be read: {}", chain(&error));
+                drop(all.failed.insert(name, why));
+            }
+            Err(_elapsed) => {
+                let why = format!("source {name} did not answer within {} s", limit.as_secs());
+                drop(all.failed.insert(name, why));
+            }
         }
     }
-    (found, notes)
+    all
 }
 
 /// Compiles the strategy of each entry.

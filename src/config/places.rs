@@ -1,25 +1,44 @@
-//! Where each key stands: dotted path → file and line.
+//! Where each key stands: dotted path → file and line, or the environment variable that sets it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-/// File and line of every key, by dotted path as `clusters.plant-1.audiences` or `bind[0].match`.
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A file and a line in it, from 1.
+    File(Arc<Path>, usize),
+    /// An environment variable.
+    Variable(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file, line) => write!(f, "{}:{line}", file.display()),
+            Self::Variable(name) => write!(f, "environment {name}"),
+        }
+    }
+}
+
+/// The place of every key, by dotted path as `clusters.plant-1.audiences` or `bind[0].match`.
 #[derive(Debug, Clone, Default)]
 pub struct SourceMap {
-    places: BTreeMap<String, (Arc<Path>, usize)>,
+    places: BTreeMap<String, Place>,
 }
 
 impl SourceMap {
-    /// File and line (from 1) of a key; of the nearest table around it when the key itself is not written.
-    pub fn place(&self, key: &str) -> Option<(&Path, usize)> {
+    /// The place of a key; of the nearest table around it when the key itself is not written.
+    pub fn place(&self, key: &str) -> Option<&Place> {
         let mut key = key;
         loop {
-            if let Some((file, line)) = self.places.get(key) {
-                return Some((file, *line));
+            if let Some(place) = self.places.get(key) {
+                return Some(place);
             }
             key = match key.rfind(['.', '[']) {
                 Some(end) => key.get(..end)?,
@@ -29,16 +48,19 @@ impl SourceMap {
         }
     }
 
-    /// Notes all keys of a file.
-    pub(super) fn add(&mut self, file: &Path, text: &str, root: &DeTable<'_>) {
-        let mut walk = Walk { file: file.into(), lines: Lines::new(text), places: &mut self.places };
-        walk.note("", 0..0);
-        walk.table("", root);
+    /// The place of a key that is written itself.
+    pub(super) fn exact(&self, key: &str) -> Option<&Place> {
+        self.places.get(key)
     }
 
-    /// Notes that something at `key` is at `span` of a file's text.
-    pub(super) fn add_span(&mut self, key: &str, file: &Path, text: &str, span: Range<usize>) {
-        Walk { file: file.into(), lines: Lines::new(text), places: &mut self.places }.note(key, span);
+    /// Notes keys of a file's text.
+    pub(super) fn walk(&mut self, file: &Path, text: &str) -> Walk<'_> {
+        Walk { file: file.into(), lines: Lines::new(text), places: &mut self.places }
+    }
+
+    /// Notes that an environment variable sets `key`, whatever set it before.
+    pub(super) fn set_by_variable(&mut self, key: &str, name: &str) {
+        drop(self.places.insert(key.to_owned(), Place::Variable(name.to_owned())));
     }
 }
 
@@ -55,16 +77,24 @@ impl Lines {
     }
 }
 
-struct Walk<'a> {
+/// Notes where the keys of one file stand; what is noted already stays.
+pub(super) struct Walk<'a> {
     file: Arc<Path>,
     lines: Lines,
-    places: &'a mut BTreeMap<String, (Arc<Path>, usize)>,
+    places: &'a mut BTreeMap<String, Place>,
 }
 
 impl Walk<'_> {
-    fn note(&mut self, key: &str, span: Range<usize>) {
+    pub fn note(&mut self, key: &str, span: Range<usize>) {
         let line = self.lines.line(span.start);
-        self.places.entry(key.to_owned()).or_insert_with(|| (self.file.clone(), line));
+        self.places.entry(key.to_owned()).or_insert_with(|| Place::File(self.file.clone(), line));
+    }
+
+    /// Forgets `key` and everything in it: another value takes its place.
+    pub fn forget(&mut self, key: &str) {
+        let below =
+            |place: &str| place.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.places.retain(|place, _| !below(place));
     }
 
     fn table(&mut self, path: &str, table: &DeTable<'_>) {
@@ -75,7 +105,7 @@ impl Walk<'_> {
         }
     }
 
-    fn value(&mut self, path: &str, value: &DeValue<'_>) {
+    pub fn value(&mut self, path: &str, value: &DeValue<'_>) {
         match value {
             DeValue::Table(table) => self.table(path, table),
             DeValue::Array(items) => {

@@ -3,7 +3,7 @@
 //! it may be a secret at the wrong place.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::model::Problem;
 use crate::model::names::quote;
 
 /// Keys that elsewhere hold a secret. Here secrets come by file reference only.
-const SECRET_KEYS: [&str; 7] = ["client_secret", "secret", "password", "token", "key", "private_key", "seal_key"];
+pub(super) const SECRET_KEYS: [&str; 7] =
+    ["client_secret", "secret", "password", "token", "key", "private_key", "seal_key"];
 
 /// What reading a file shares: its folder, the environment, and the problems so far.
 #[derive(Debug)]
@@ -23,15 +24,21 @@ pub(super) struct Sink<'e> {
     pub folder: PathBuf,
     pub environment: &'e Environment,
     problems: RefCell<Vec<Problem>>,
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'e> Sink<'e> {
     pub fn new(folder: &Path, environment: &'e Environment) -> Self {
-        Self { folder: folder.to_owned(), environment, problems: RefCell::default() }
+        Self { folder: folder.to_owned(), environment, problems: RefCell::default(), files: RefCell::default() }
     }
 
     pub fn report(&self, key: impl Into<String>, what: impl Into<String>, fix: impl Into<String>) {
         self.problems.borrow_mut().push(Problem::new(key, what, fix));
+    }
+
+    /// The files that keys name, also those that cannot be read.
+    pub fn named_files(&self) -> BTreeSet<PathBuf> {
+        self.files.borrow().clone()
     }
 
     pub fn into_problems(self) -> Vec<Problem> {
@@ -211,6 +218,7 @@ impl<'d> Table<'d> {
 
     fn existing(&self, key: &str, text: &str) -> Option<PathBuf> {
         let path = self.sink.environment.resolve(text, &self.sink.folder);
+        self.sink.files.borrow_mut().insert(path.clone());
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => return Some(path),
             Ok(_) => self.sink.report(key, format!("{} is not a file", path.display()), "name a file"),

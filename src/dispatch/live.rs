@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::ReloadStatus;
 use crate::auth::Authenticator;
 use crate::inventory::Snapshot;
 use crate::model::Principal;
@@ -40,6 +41,8 @@ pub struct Live {
     pub catalog: Arc<Catalog>,
     /// Keys of continue handles.
     pub seal: Arc<Seal>,
+    /// What became of the last reload; `app` shares one value between all generations.
+    pub status: Arc<ReloadStatus>,
     profiles: Mutex<HashMap<Vec<bool>, Arc<Vec<ToolInfo>>>>,
 }
 
@@ -87,7 +90,8 @@ impl Live {
     /// Puts a generation together.
     pub fn new(parts: Parts) -> Self {
         let Parts { generation, auth, inventory, policy, pool, catalog, seal } = parts;
-        Self { generation, auth, inventory, policy, pool, catalog, seal, profiles: Mutex::default() }
+        let (status, profiles) = (Arc::default(), Mutex::default());
+        Self { generation, auth, inventory, policy, pool, catalog, seal, status, profiles }
     }
 
     /// The tools that `principal` may call, by name. Callers with the same tools share one list.

@@ -16,13 +16,14 @@ const MAX_PINS: usize = 10_000;
 const OF_A_PERSON: [&str; 4] = ["exchange", "chain", "impersonate", "passthrough"];
 
 /// Merges, names and binds. It remembers with which server and CA a discovered cluster was bound, so that one that
-/// changes is unbound: whoever can write a source must not redirect the credentials of callers.
-#[derive(Debug, Default)]
+/// changes is unbound: whoever can write a source must not redirect the credentials of callers. A reload merges with a
+/// clone, which takes the place of this one when its generation is published: a broken one changes no pin.
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     pins: BTreeMap<(String, String), Pin>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pin {
     rule: BindRule,
     endpoint: Endpoint,

@@ -10,22 +10,35 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 #[derive(Clone)]
 pub struct Environment {
     lookup: Arc<Lookup>,
+    names: Arc<[String]>,
     home: Option<PathBuf>,
 }
 
 impl Environment {
     /// An environment that answers from `lookup`.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static, home: Option<PathBuf>) -> Self {
-        Self { lookup: Arc::new(lookup), home }
+        Self { lookup: Arc::new(lookup), names: Arc::default(), home }
+    }
+
+    /// The same, which can also say which variables are set.
+    #[must_use]
+    pub fn with_names(self, names: Vec<String>) -> Self {
+        Self { names: names.into(), ..self }
     }
 
     /// An environment of the given variables.
     pub fn of(variables: &[(&str, &str)], home: Option<PathBuf>) -> Self {
         let variables: Vec<(String, String)> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let names = variables.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.clone()).collect();
         let lookup =
             move |wanted: &str| variables.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
-        Self::new(lookup, home)
+        Self::new(lookup, home).with_names(names)
+    }
+
+    /// The names of the variables that are set and not empty, where they are known.
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The variable `name`; an empty one counts as unset.

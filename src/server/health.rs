@@ -16,14 +16,14 @@ pub(super) fn live() -> Response<Body> {
     text(StatusCode::OK, "ok")
 }
 
-/// Ready to take calls: everything but shutdown. A realm that does not answer degrades its own callers only, and is
-/// named in the verbose form.
+/// Ready to take calls: everything but shutdown. A realm that does not answer degrades its own callers only, and after a
+/// refused reload the last good generation serves; the verbose form names both.
 pub(super) fn ready(live: &Live, draining: bool, verbose: bool) -> Response<Body> {
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     if !verbose {
         return text(status, if draining { "shutting down" } else { "ok" });
     }
-    text(status, checks(live.generation, &live.auth.realm_status(), draining))
+    text(status, checks((live.generation, &live.status.troubles()), &live.auth.realm_status(), draining))
 }
 
 /// The counts of this process.
@@ -41,11 +41,14 @@ pub(super) fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.to_canonical().is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
-fn checks(generation: u64, realms: &[RealmStatus], draining: bool) -> String {
+fn checks((generation, troubles): (u64, &[String]), realms: &[RealmStatus], draining: bool) -> String {
     let mut lines = String::new();
     let listener = if draining { "[-]listener shutting down" } else { "[+]listener ok" };
     // Writing to a String cannot fail.
-    let _ = writeln!(lines, "{listener}\n[+]generation {generation}");
+    let _ = writeln!(lines, "{listener}\n[+]configuration generation {generation}");
+    for trouble in troubles {
+        let _ = writeln!(lines, "[!]configuration {}", one_line(trouble, 160));
+    }
     for realm in realms {
         let state = if realm.ok { "[+]" } else { "[!]" };
         let word = if realm.ok { "ok".to_owned() } else { format!("degraded: {}", one_line(&realm.detail, 160)) };
@@ -63,6 +66,7 @@ mod tests {
 
     use super::{checks, is_local};
     use crate::auth::RealmStatus;
+    use crate::dispatch::ReloadStatus;
     use crate::model::RealmName;
 
     #[test]
@@ -84,11 +88,25 @@ mod tests {
             ok,
             detail: detail.to_owned(),
         };
-        let text = checks(7, &[realm("alpha", true, ""), realm("beta", false, "keys\nnot read")], false);
+        let text = checks((7, &[]), &[realm("alpha", true, ""), realm("beta", false, "keys\nnot read")], false);
         assert_eq!(
             text,
-            "[+]listener ok\n[+]generation 7\n[+]realm alpha ok\n[!]realm beta degraded: keys not read\nreadyz check passed\n"
+            "[+]listener ok\n[+]configuration generation 7\n[+]realm alpha ok\n[!]realm beta degraded: keys not read\nreadyz check passed\n"
         );
-        assert!(checks(7, &[], true).ends_with("readyz check failed\n"));
+        assert!(checks((7, &[]), &[], true).ends_with("readyz check failed\n"));
+    }
+
+    #[test]
+    fn a_refused_reload_is_named_and_does_not_fail_the_check() {
+        let status = ReloadStatus::default();
+        status.published(&["server.listen"]);
+        status.refused(2);
+        assert_eq!(
+            checks((3, &status.troubles()), &[], false),
+            "[+]listener ok\n[+]configuration generation 3\n[!]configuration reload failed 0 s ago: 2 mistakes, see the log\n\
+             [!]configuration restart needed for server.listen\nreadyz check passed\n"
+        );
+        status.published(&[]);
+        assert!(status.troubles().is_empty());
     }
 }

@@ -130,7 +130,9 @@ impl Http {
             "/livez" | "/healthz" => return health::live(),
             "/readyz" => {
                 // Names of realms and reasons are for this machine.
-                let verbose = peer.is_loopback() && host.is_ok() && request.uri().query().is_some_and(asks_verbose);
+                let verbose = health::is_local(peer, request.headers())
+                    && host.is_ok()
+                    && request.uri().query().is_some_and(asks_verbose);
                 return health::ready(&self.live.load(), self.drain.is_cancelled(), verbose);
             }
             _ => {}

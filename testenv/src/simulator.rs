@@ -8,7 +8,9 @@
 //! to place, or `mount`), then `serve`: `authn` and `jwt` (who), `impersonate` (as whom), `rbac` (may they), and
 //! one of `discovery`, `reviews` or `objects` with `render`. `space` is one place with its types, store and rules.
 //!
-//! Not there yet: watching, server-side apply, subresources (log, exec, scale), `deletecollection`, OpenAPI,
+//! Logs are those of a cluster without kubelets.
+//!
+//! Not there yet: watching, server-side apply, subresources (exec, scale), `deletecollection`, OpenAPI,
 //! gzip, and whatever a controller would do. They answer as a server that does not know them.
 
 mod authn;

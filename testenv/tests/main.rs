@@ -15,8 +15,10 @@ mod scenarios {
     pub mod failures;
     pub mod figures;
     pub mod local;
+    pub mod operation;
     pub mod output;
     pub mod protocols;
+    pub mod reading;
     pub mod refusals;
     pub mod routing;
     pub mod startup;
@@ -111,6 +113,21 @@ scenarios! {
         secret_values_never_leave,
         pages_show_each_object_once,
         a_continue_handle_is_for_its_caller_only,
+    ];
+    reading: [
+        pods_that_are_not_well_come_first,
+        a_pod_is_read_whole,
+        a_log_without_a_kubelet_is_one_line,
+        events_are_newest_first_and_one_row_per_reason,
+        targets_are_ready_to_copy,
+        a_configuration_view_shows_no_credential_and_no_server,
+        more_tools_come_with_their_toolset,
+        a_workspace_without_pods_says_so_in_every_tool,
+    ];
+    operation: [
+        metrics_count_calls_and_name_nobody,
+        a_burst_of_one_caller_is_slowed_and_others_notice_nothing,
+        a_cluster_that_refuses_connections_is_left_alone_for_a_while,
     ];
 }
 

@@ -87,7 +87,8 @@ impl Client {
     /// Applies `objects` in order (server-side apply, forced) and returns what the server made of them.
     ///
     /// Each object needs `apiVersion`, `kind`, `metadata.name` and, where the resource has namespaces,
-    /// `metadata.namespace`. Where a resource is not served yet, it waits up to 30 s.
+    /// `metadata.namespace`. Where a resource is not served yet, it waits up to 30 s. A `status` is applied after the rest,
+    /// to the subresource, which must be there.
     ///
     /// # Errors
     /// When the server refuses an object, with its message.
@@ -108,9 +109,12 @@ impl Client {
 
     async fn apply_one(&self, object: &Value) -> Result<Value, Refusal> {
         let path = self.path_of(object).await?;
-        let path = format!("{path}?fieldManager=testenv&force=true");
-        let body = ("application/apply-patch+yaml", object);
-        self.send(Method::PATCH, &path, Some(body)).await
+        let apply = |path: String| async move {
+            let path = format!("{path}?fieldManager=testenv&force=true");
+            self.send(Method::PATCH, &path, Some(("application/apply-patch+yaml", object))).await
+        };
+        let applied = apply(path.clone()).await?;
+        if object["status"].is_null() { Ok(applied) } else { apply(format!("{path}/status")).await }
     }
 
     /// The path of `object`, by the server's discovery.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::clock::now;
 use super::rbac::Attributes;
 use super::render::{list_reply, object_reply};
-use super::reply::{Outcome, Refusal, Reply, json_reply};
+use super::reply::{Outcome, Refusal, Reply, json_reply, text_reply};
 use super::request::Call;
 use super::selector::Selector;
 use super::space::Space;
@@ -38,6 +38,28 @@ pub(super) fn read(space: &Space, ty: &ResourceType, call: &Call, a: &Attributes
     let token = call.parameter("continue");
     let page = space.store.page(ty, namespace, &selector, limit, token)?;
     list_reply(call, ty, &page)
+}
+
+/// Answers for a log as a server whose kubelets are all gone: nothing for a pod without a node, else the node is missed.
+pub(super) fn log(space: &Space, ty: &ResourceType, call: &Call, a: &Attributes) -> Outcome<Reply> {
+    let pod = existing(space, ty, a)?;
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+    let containers: Vec<&str> = containers.filter_map(|container| container["name"].as_str()).collect();
+    match call.parameter("container") {
+        Some(wanted) if !containers.contains(&wanted) => {
+            return Err(Refusal::bad_request(format!("container {wanted} is not valid for pod {}", a.name)));
+        }
+        None if containers.len() > 1 => {
+            let (name, all) = (&a.name, containers.join(" "));
+            let what = format!("a container name must be specified for pod {name}, choose one of: [{all}]");
+            return Err(Refusal::bad_request(what));
+        }
+        Some(_) | None => {}
+    }
+    match pod["spec"]["nodeName"].as_str() {
+        None | Some("") => Ok(text_reply(StatusCode::NO_CONTENT, "")),
+        Some(node) => Err(Refusal::not_found("", "nodes", node)),
+    }
 }
 
 /// Answers a write: create, update, delete, or a merge patch.

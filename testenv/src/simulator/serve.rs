@@ -113,7 +113,10 @@ fn resource(state: &State, scope: &Scope, call: &Call, a: &Attributes, user: &Us
         if state.reinitializes() && scope.write().is_first_read(&ty) {
             return Err(Refusal::reinitializing());
         }
-        return objects::read(&scope.read(), &ty, call, a);
+        return match a.subresource.as_str() {
+            "log" => objects::log(&scope.read(), &ty, call, a),
+            _ => objects::read(&scope.read(), &ty, call, a),
+        };
     }
     render::form_of(call)?;
     let reply = objects::write(&mut scope.write(), &ty, call, a)?;
@@ -124,7 +127,7 @@ fn resource(state: &State, scope: &Scope, call: &Call, a: &Attributes, user: &Us
 }
 
 /// Refuses paths that no route matches: a namespace around a cluster-scoped resource, a name without its namespace,
-/// and subresources. Only `status` is there, to be read.
+/// and subresources. Only `status` and `log` are there, to be read.
 fn check_place(ty: &ResourceType, a: &Attributes) -> Outcome<()> {
     let inside = !a.namespace.is_empty() && ty.plural != "namespaces";
     if !ty.namespaced && inside || ty.namespaced && !inside && !a.name.is_empty() && a.verb == "get" {
@@ -135,7 +138,7 @@ fn check_place(ty: &ResourceType, a: &Attributes) -> Outcome<()> {
     }
     match (a.subresource.as_str(), a.verb.as_str()) {
         ("", _) => Ok(()),
-        ("status", "get") if ty.subresources.iter().any(|sub| sub.name == "status") => Ok(()),
+        (wanted @ ("status" | "log"), "get") if ty.subresources.iter().any(|sub| sub.name == wanted) => Ok(()),
         _ => Err(Refusal::no_such_resource()),
     }
 }

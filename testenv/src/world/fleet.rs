@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::simulator::Rule;
+use crate::simulator::{Rule, samples};
 
 /// The user behind the gateway's token at `dev`, a service account.
 pub(super) const GATEWAY: &str = "system:serviceaccount:gateway:ferry";
@@ -84,6 +84,8 @@ impl Grant {
 pub(super) fn corp_1() -> Contents {
     let mut objects = teams("blue");
     objects.push(secret());
+    objects.extend(pods());
+    objects.extend(events());
     Contents {
         objects,
         grants: vec![
@@ -159,6 +161,28 @@ fn teams(color: &str) -> Vec<Value> {
 
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+/// The pods of the deployment `web`, one well and one crashing, and one of nobody. Their node is not there, so nobody
+/// has their logs.
+fn pods() -> [Value; 3] {
+    [
+        samples::pod("team-a", "web-1", "web", "node-1"),
+        samples::crashing_pod("team-a", "web-2", "web", "node-1"),
+        samples::pod("team-a", "batch-1", "batch", "node-1"),
+    ]
+}
+
+/// Three events, two of which say the same of one pod.
+fn events() -> [Value; 3] {
+    let mut again = samples::event("team-a", "web-2", "Warning", "BackOff", "back-off, the fifth time", 5);
+    again["metadata"]["name"] = "web-2.backoff-again".into();
+    again["count"] = 4.into();
+    [
+        samples::event("team-a", "web-2", "Warning", "BackOff", "back-off, the first time", 20),
+        samples::event("team-a", "web-1", "Normal", "Pulled", "the image is there", 30),
+        again,
+    ]
 }
 
 /// A secret whose value, `canary-value`, must never leave kubeferry.

@@ -1,0 +1,278 @@
+//! The tools that read pods, logs, events, targets and kinds. Pods are objects only: in no lab does a kubelet run.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use testenv::ferry::Ferry;
+use testenv::mcp::{Client, Era};
+
+use crate::lab::bench::{bad, good};
+use crate::lab::scene::Scene;
+
+/// A log that nobody can serve is answered within this: nothing waits for a kubelet.
+const ANSWERED: Duration = Duration::from_secs(10);
+
+/// The rows of a table, without header and comments.
+fn rows(table: &str) -> Vec<&str> {
+    table.lines().filter(|line| !line.starts_with('#')).skip(1).collect()
+}
+
+/// Which of `pods` stand in the rows, in their order.
+fn order<'a>(table: &str, pods: &[&'a str]) -> Vec<&'a str> {
+    let found =
+        rows(table).into_iter().filter_map(|row| pods.iter().find(|pod| row.split('\t').any(|cell| cell == **pod)));
+    found.copied().collect()
+}
+
+/// Crashing pods stand on top, whatever the API server's order is; selectors narrow.
+pub async fn pods_that_are_not_well_come_first(scene: &Scene) -> anyhow::Result<()> {
+    let alice = scene.client("corp", "alice").await?;
+    let all = ["batch-1", "web-1", "web-2"];
+    for (tool, question, expected) in [
+        ("pods_list", json!({}), &["web-2", "batch-1", "web-1"][..]),
+        ("pods_list_in_namespace", json!({"namespace": "team-a"}), &["web-2", "batch-1", "web-1"]),
+        ("pods_list", json!({"labelSelector": "app=web"}), &["web-2", "web-1"]),
+        ("pods_list_in_namespace", json!({"namespace": "team-a", "labelSelector": "app!=web"}), &["batch-1"]),
+        ("pods_list", json!({"fieldSelector": "metadata.name=web-1"}), &["web-1"]),
+        ("pods_list_in_namespace", json!({"namespace": "team-b"}), &[]),
+        ("pods_list", json!({"labelSelector": "app=nobody"}), &[]),
+    ] {
+        let mut question = question;
+        question["cluster"] = "corp-1".into();
+        let listed = good(&alice, tool, question.clone()).await?;
+        assert_eq!(order(&listed.text, &all), expected, "{tool} {question}: {}", listed.text);
+        assert_eq!(rows(&listed.text).len(), expected.len(), "{tool} {question}: {}", listed.text);
+        let mixed = expected.len() > 1;
+        let says = listed.text.contains(&format!("1 of {} pods on this page are not well", expected.len()));
+        assert_eq!(says, mixed, "{tool} {question}: {}", listed.text);
+    }
+    let listed = good(&alice, "pods_list", json!({"cluster": "corp-1"})).await?;
+    let crashing = rows(&listed.text)[0];
+    for cell in ["team-a", "0/1", "CrashLoopBackOff", "17"] {
+        assert!(crashing.contains(cell), "{cell}: {crashing}");
+    }
+    let bob = scene.client("corp", "bob").await?;
+    let refused = bad(&bob, "pods_list", json!({"cluster": "corp-1"})).await?;
+    assert!(refused.text.contains("corp:bob"), "the cluster decides, as bob: {}", refused.text);
+    good(&bob, "pods_list_in_namespace", json!({"cluster": "corp-1", "namespace": "team-b"})).await?;
+    Ok(())
+}
+
+/// One pod, without what only machines read; one that is not there is named.
+pub async fn a_pod_is_read_whole(scene: &Scene) -> anyhow::Result<()> {
+    let alice = scene.client("corp", "alice").await?;
+    let pod = |name: &str| json!({"cluster": "corp-1", "namespace": "team-a", "name": name});
+    let well = good(&alice, "pods_get", pod("web-1")).await?;
+    for part in ["kind: Pod", "name: web-1", "image: registry.lab.example/web:1.0", "phase: Running"] {
+        assert!(well.text.contains(part), "{part}: {}", well.text);
+    }
+    assert!(!well.text.contains("managedFields"), "{}", well.text);
+    let crashing = good(&alice, "pods_get", pod("web-2")).await?;
+    assert!(crashing.text.contains("CrashLoopBackOff"), "{}", crashing.text);
+    let missing = bad(&alice, "pods_get", pod("web-9")).await?;
+    assert!(missing.text.contains("web-9") && missing.text.contains("not found"), "{}", missing.text);
+    Ok(())
+}
+
+/// Every way to ask for a log that no kubelet has ends soon, in one line that says what is missing.
+pub async fn a_log_without_a_kubelet_is_one_line(scene: &Scene) -> anyhow::Result<()> {
+    let alice = scene.client("corp", "alice").await?;
+    for (question, says) in [
+        (json!({"name": "web-1"}), "node-1"),
+        (json!({"name": "web-1", "container": "app", "previous": true}), "node-1"),
+        (json!({"name": "deployment/web"}), "node-1"),
+        (json!({"labelSelector": "app=batch"}), "node-1"),
+        (json!({"name": "web-1", "container": "sidecar"}), "sidecar"),
+        (json!({"name": "web-9"}), "web-9"),
+    ] {
+        let mut question = question;
+        question["cluster"] = "corp-1".into();
+        question["namespace"] = "team-a".into();
+        let asked = Instant::now();
+        let failed = bad(&alice, "pods_log", question.clone()).await?;
+        assert!(asked.elapsed() < ANSWERED, "{question} took {:?}", asked.elapsed());
+        assert!(failed.text.starts_with("corp-1: ") && failed.text.contains(says), "{question}: {}", failed.text);
+        assert!(failed.text.contains("reading logs"), "{question} says what was tried: {}", failed.text);
+    }
+    let nobody = json!({"cluster": "corp-1", "namespace": "team-a", "labelSelector": "app=nobody"});
+    let nothing = good(&alice, "pods_log", nobody).await?;
+    assert!(nothing.text.contains("no ") && nothing.text.contains("app=nobody"), "{}", nothing.text);
+    Ok(())
+}
+
+/// Two events of one object and reason are one row with the newest message.
+pub async fn events_are_newest_first_and_one_row_per_reason(scene: &Scene) -> anyhow::Result<()> {
+    let alice = scene.client("corp", "alice").await?;
+    let listed = good(&alice, "events_list", json!({"cluster": "corp-1", "namespace": "team-a"})).await?;
+    let found = rows(&listed.text);
+    assert_eq!(found.len(), 2, "{}", listed.text);
+    for cell in ["Warning", "BackOff", "pod/web-2", "the fifth time", "x5"] {
+        assert!(found[0].contains(cell), "{cell}: {}", listed.text);
+    }
+    for cell in ["Normal", "Pulled", "pod/web-1"] {
+        assert!(found[1].contains(cell), "{cell}: {}", listed.text);
+    }
+    assert!(!listed.text.contains("the first time"), "only the newest message: {}", listed.text);
+    assert!(listed.text.contains("3 events in 2 groups, 1 of warnings"), "{}", listed.text);
+    let selected = json!({"cluster": "corp-1", "fieldSelector": "involvedObject.name=web-1"});
+    let selected = good(&alice, "events_list", selected).await?;
+    assert!(selected.text.contains("Pulled") && !selected.text.contains("BackOff"), "{}", selected.text);
+    let bob = scene.client("corp", "bob").await?;
+    let refused = bad(&bob, "events_list", json!({"cluster": "corp-1", "namespace": "team-a"})).await?;
+    assert!(refused.text.contains("corp:bob"), "{}", refused.text);
+    Ok(())
+}
+
+/// Every address that is listed can be used as it stands; a caller sees no others.
+pub async fn targets_are_ready_to_copy(scene: &Scene) -> anyhow::Result<()> {
+    for (realm, user, expected) in
+        [("corp", "alice", &["corp-1", "dev", "kcp-eu:root"][..]), ("acme", "carol", &["acme-1", "dev"])]
+    {
+        let client = scene.client(realm, user).await?;
+        let listed = good(&client, "targets_list", json!({})).await?;
+        let mut targets: Vec<&str> = rows(&listed.text).iter().filter_map(|row| row.split('\t').next()).collect();
+        targets.sort_unstable();
+        assert_eq!(targets, expected, "{user}: {}", listed.text);
+        scene.assert_untouched("listing targets");
+        for target in targets {
+            // In `root` alice may do nothing: the refusal is the cluster's own, not one of a wrong address.
+            let called = client.call("namespaces_list", json!({"cluster": target})).await?;
+            let kind = called.structured.as_ref().map(|twin| twin["kind"].clone());
+            assert_ne!(kind, Some(json!("arguments")), "{target}: {}", called.text);
+            assert!(!called.is_error || target == "kcp-eu:root", "{target}: {}", called.text);
+        }
+        scene.clear();
+    }
+    Ok(())
+}
+
+/// A kubeconfig to look at: nothing in it is a credential, and a caller from a realm learns no address.
+pub async fn a_configuration_view_shows_no_credential_and_no_server(scene: &Scene) -> anyhow::Result<()> {
+    for (user, realm, seen, unseen) in
+        [("alice", "corp", &["corp-1", "dev", "kcp-eu"][..], "acme-1"), ("carol", "acme", &["acme-1", "dev"], "corp-1")]
+    {
+        let client = scene.client(realm, user).await?;
+        for question in [json!({}), json!({"minified": false})] {
+            let view = good(&client, "configuration_view", question.clone()).await?;
+            for name in seen {
+                assert!(view.text.contains(name), "{user} {question}: {name}: {}", view.text);
+            }
+            let twin = view.structured.as_ref().map(Value::to_string).unwrap_or_default();
+            let all = format!("{}{twin}", view.text);
+            for secret in [
+                "BEGIN",
+                "PRIVATE",
+                "token",
+                "certificate",
+                "server",
+                "127.0.0.1",
+                "https://",
+                "password",
+                "-ca.pem",
+                "gateway.kubeconfig",
+                unseen,
+                scene.world.gateway_token(),
+            ] {
+                assert!(!all.contains(secret), "{user} {question} shows {secret:?}: {all}");
+            }
+            scene.assert_no_secret(&all);
+        }
+    }
+    scene.assert_untouched("viewing the configuration");
+    Ok(())
+}
+
+/// `extra` is off until the configuration names it.
+pub async fn more_tools_come_with_their_toolset(scene: &Scene) -> anyhow::Result<()> {
+    let extra = ["api_resources_list", "projects_list", "resources_describe"];
+    let names = async |client: &Client| -> anyhow::Result<Vec<String>> {
+        Ok(client.tools().await?.into_iter().map(|tool| tool.name.into_owned()).collect())
+    };
+    let without = names(&scene.client("corp", "alice").await?).await?;
+    assert!(!extra.iter().any(|tool| without.iter().any(|name| name == tool)), "{without:?}");
+
+    let (_ferry, alice) = with_extra(scene).await?;
+    let with = names(&alice).await?;
+    for tool in extra {
+        assert!(with.iter().any(|name| name == tool), "{tool}: {with:?}");
+    }
+    let kinds = json!({"cluster": "corp-1", "group": "apps"});
+    let kinds = good(&alice, "api_resources_list", kinds).await?;
+    let deployments = rows(&kinds.text).into_iter().find(|row| row.starts_with("deployments\t"));
+    let deployments = deployments.with_context(|| format!("no deployments: {}", kinds.text))?;
+    assert_eq!(deployments, "deployments\tdeploy\tapps/v1\ttrue\tDeployment");
+    assert!(!kinds.text.contains("configmaps"), "apps only: {}", kinds.text);
+    let cluster_wide = json!({"cluster": "corp-1", "group": "core", "namespaced": false});
+    let cluster_wide = good(&alice, "api_resources_list", cluster_wide).await?;
+    assert!(cluster_wide.text.contains("nodes\t") && !cluster_wide.text.contains("pods\t"), "{}", cluster_wide.text);
+
+    let web = json!({"cluster": "corp-1", "kind": "Deployment", "namespace": "team-a", "name": "web"});
+    let described = good(&alice, "resources_describe", web).await?.text;
+    let parts: Vec<&str> = described.split("--- ").collect();
+    assert_eq!(parts.len(), 4, "the object, events, pods, log: {described}");
+    assert!(parts[0].contains("name: web") && parts[0].contains("replicas: 2"), "{described}");
+    assert!(parts[1].starts_with("events\nnone"), "those of the deployment: {described}");
+    assert!(parts[2].starts_with("pods\nweb-2\t0/1\tCrashLoopBackOff\trestarts 17"), "{described}");
+    assert!(parts[2].contains("web-1\t1/1\tRunning") && !parts[2].contains("batch-1"), "{described}");
+    assert!(parts[3].starts_with("log\ncannot be read: ") && parts[3].contains("node-1"), "{described}");
+    let pod = json!({"cluster": "corp-1", "kind": "Pod", "namespace": "team-a", "name": "web-2"});
+    let described = good(&alice, "resources_describe", pod).await?.text;
+    assert!(described.contains("--- events\n") && described.contains("the fifth time"), "{described}");
+    let db = json!({"cluster": "corp-1", "kind": "Secret", "namespace": "team-a", "name": "db"});
+    let described = good(&alice, "resources_describe", db).await?.text;
+    assert!(described.contains("name: db"), "{described}");
+    scene.assert_no_secret(&described);
+
+    let projects = bad(&alice, "projects_list", json!({"cluster": "corp-1"})).await?;
+    assert!(projects.text.contains("does not serve projects"), "{}", projects.text);
+    assert!(projects.text.contains("namespaces_list"), "{}", projects.text);
+    Ok(())
+}
+
+/// A workspace has no pods: each tool says so or does what is left to do.
+pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> anyhow::Result<()> {
+    let (_ferry, alice) = with_extra(scene).await?;
+    let at = |mut question: Value| {
+        question["cluster"] = "kcp-eu:root:org:team-a".into();
+        question
+    };
+    for (tool, question, what) in [
+        ("pods_list", json!({}), "pods"),
+        ("pods_list_in_namespace", json!({"namespace": "default"}), "pods"),
+        ("pods_get", json!({"namespace": "default", "name": "web-1"}), "pods"),
+        ("pods_log", json!({"namespace": "default", "name": "web-1"}), "pods"),
+        ("pods_log", json!({"namespace": "default", "labelSelector": "app=web"}), "pods"),
+        (
+            "resources_describe",
+            json!({"kind": "deployments.apps", "namespace": "default", "name": "web"}),
+            "deployments",
+        ),
+        ("projects_list", json!({}), "projects"),
+    ] {
+        let refused = bad(&alice, tool, at(question)).await?;
+        let says = format!("this workspace does not serve {what}");
+        assert!(refused.text.contains(&says), "{tool}: {}", refused.text);
+        assert_eq!(refused.structured.map(|twin| twin["code"].clone()), Some(json!("kind_not_served")), "{tool}");
+    }
+    let kinds = good(&alice, "api_resources_list", at(json!({}))).await?.text;
+    assert!(kinds.contains("configmaps\t") && kinds.contains("apibindings\t"), "{kinds}");
+    assert!(!kinds.lines().any(|row| row.starts_with("pods\t")), "{kinds}");
+    let here = at(json!({"kind": "ConfigMap", "namespace": "default", "name": "here"}));
+    let described = good(&alice, "resources_describe", here).await?.text;
+    assert!(described.contains("where: team-a") && described.contains("--- events\nnone"), "{described}");
+    assert!(!described.contains("--- pods") && !described.contains("--- log"), "{described}");
+    good(&alice, "events_list", at(json!({"namespace": "default"}))).await?;
+    Ok(())
+}
+
+/// alice at a program with all toolsets.
+async fn with_extra(scene: &Scene) -> anyhow::Result<(Ferry, Client)> {
+    let text = scene.world.config_text();
+    let toolsets = "[server]\ntoolsets = [\"core\", \"config\", \"fleet\", \"extra\"]\n";
+    let edited = text.replacen("[server]\n", toolsets, 1);
+    anyhow::ensure!(edited != text, "the configuration begins otherwise: {text}");
+    let ferry = Ferry::start(Some(&scene.world.config_of(&edited)), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    Ok((ferry, alice))
+}
