@@ -126,11 +126,14 @@ pub async fn events_are_newest_first_and_one_row_per_reason(scene: &Scene) -> an
 
 /// Every address that is listed can be used as it stands; a caller sees no others.
 pub async fn targets_are_ready_to_copy(scene: &Scene) -> anyhow::Result<()> {
-    for (realm, user, expected) in
-        [("corp", "alice", &["corp-1", "dev", "kcp-eu:root"][..]), ("acme", "carol", &["acme-1", "dev"])]
-    {
+    for (realm, user, expected, default) in [
+        ("corp", "alice", &["corp-1", "dev", "kcp-eu:root"][..], &[][..]),
+        ("acme", "carol", &["acme-1", "dev"], &["acme-1\t*"]),
+    ] {
         let client = scene.client(realm, user).await?;
         let listed = good(&client, "targets_list", json!({})).await?;
+        let defaults: Vec<&str> = rows(&listed.text).into_iter().filter(|row| row.ends_with("\t*")).collect();
+        assert_eq!(defaults, default, "{user}: the only cluster that the token is for: {}", listed.text);
         let mut targets: Vec<&str> = rows(&listed.text).iter().filter_map(|row| row.split('\t').next()).collect();
         targets.sort_unstable();
         assert_eq!(targets, expected, "{user}: {}", listed.text);
@@ -149,35 +152,27 @@ pub async fn targets_are_ready_to_copy(scene: &Scene) -> anyhow::Result<()> {
 
 /// A kubeconfig to look at: nothing in it is a credential, and a caller from a realm learns no address.
 pub async fn a_configuration_view_shows_no_credential_and_no_server(scene: &Scene) -> anyhow::Result<()> {
-    for (user, realm, seen, unseen) in
-        [("alice", "corp", &["corp-1", "dev", "kcp-eu"][..], "acme-1"), ("carol", "acme", &["acme-1", "dev"], "corp-1")]
-    {
+    let (every, default) = (json!({"minified": false}), json!({}));
+    for (realm, user, question, seen, unseen) in [
+        ("corp", "alice", &every, &["corp-1", "dev", "kcp-eu"][..], "acme-1"),
+        ("corp", "alice", &default, &["corp-1", "dev", "kcp-eu"], "acme-1"),
+        ("acme", "carol", &every, &["acme-1", "dev"], "corp-1"),
+        // Her token is for one cluster: that is her default target, and all that is shown unless she asks for more.
+        ("acme", "carol", &default, &["acme-1"], "name: dev"),
+    ] {
         let client = scene.client(realm, user).await?;
-        for question in [json!({}), json!({"minified": false})] {
-            let view = good(&client, "configuration_view", question.clone()).await?;
-            for name in seen {
-                assert!(view.text.contains(name), "{user} {question}: {name}: {}", view.text);
-            }
-            let twin = view.structured.as_ref().map(Value::to_string).unwrap_or_default();
-            let all = format!("{}{twin}", view.text);
-            for secret in [
-                "BEGIN",
-                "PRIVATE",
-                "token",
-                "certificate",
-                "server",
-                "127.0.0.1",
-                "https://",
-                "password",
-                "-ca.pem",
-                "gateway.kubeconfig",
-                unseen,
-                scene.world.gateway_token(),
-            ] {
-                assert!(!all.contains(secret), "{user} {question} shows {secret:?}: {all}");
-            }
-            scene.assert_no_secret(&all);
+        let view = good(&client, "configuration_view", question.clone()).await?;
+        for name in seen {
+            assert!(view.text.contains(&format!("cluster: {name}\n")), "{user} {question}: {name}: {}", view.text);
         }
+        let twin = view.structured.as_ref().map(Value::to_string).unwrap_or_default();
+        let all = format!("{}{twin}", view.text);
+        let credentials = ["BEGIN", "PRIVATE", "token", "certificate", "password", "-ca.pem", "gateway.kubeconfig"];
+        let addresses = ["server", "127.0.0.1", "https://"];
+        for part in credentials.into_iter().chain(addresses).chain([unseen, scene.world.gateway_token()]) {
+            assert!(!all.contains(part), "{user} {question} shows {part:?}: {all}");
+        }
+        scene.assert_no_secret(&all);
     }
     scene.assert_untouched("viewing the configuration");
     Ok(())
