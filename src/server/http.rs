@@ -1,7 +1,7 @@
 //! Hop 1: from an HTTP request to a request that carries its `Caller`.
 //!
-//! In reading order: request id and span, health, Host, metadata, Origin, metrics, route, load, authentication, body; then MCP; then
-//! what only HTTP can say about the answer. One generation of `Live` is taken here and travels with the request.
+//! In reading order: request id and span, health, Host, metadata, Origin, metrics, route, authentication, load, body;
+//! then MCP; then what only HTTP can say about the answer. One generation of `Live` is taken here and travels with the request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
