@@ -400,6 +400,14 @@ async fn a_kcp_shard_answers_the_same() {
     let kcp = Kcp::start(KcpConfig::new("twin")).await.unwrap();
     let name = kcp.create_workspace("root", "org-a").await.unwrap();
     assert!(!name.is_empty());
+    // The Workspace is ready a moment before a read of its logical cluster says so too.
+    let ready = async || {
+        let path = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster";
+        let cluster = kcp.get("root:org-a", path).await.map_err(|error| error.to_string())?;
+        let phase = cluster["status"]["phase"].as_str().unwrap_or("no phase").to_owned();
+        if phase == "Ready" { Ok(()) } else { Err(phase) }
+    };
+    crate::poll::until("the logical cluster to be ready", std::time::Duration::from_secs(30), ready).await.unwrap();
     let real = Side::new(kcp.url(), kcp.ca_pem(), |user, groups| kcp.client_certificate(user, groups));
     let clients = Ca::new("clients");
     let simulator = Simulator::start(SimConfig::kcp().client_ca(clients.pem()).anonymous_health_only()).await.unwrap();
