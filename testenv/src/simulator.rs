@@ -4,7 +4,7 @@
 //! discovery, tables, paging, authentication, impersonation and RBAC are those of kube-apiserver 1.37 and of a
 //! kcp 0.31 shard, down to the wording. One scenario suite runs against both kinds, so this stays honest.
 //!
-//! A request goes through these files in this order: `server` (sockets, the log), `state`, in a kcp `kcp` (path
+//! A request goes through these files in this order: `server` (sockets, the log, `fault`s), `state`, in a kcp `kcp` (path
 //! to place, or `mount`), then `serve`: `authn` and `jwt` (who), `impersonate` (as whom), `rbac` (may they), and
 //! one of `discovery`, `reviews` or `objects` with `render`. `space` is one place with its types, store and rules.
 //!
@@ -14,12 +14,14 @@
 //! gzip, and whatever a controller would do. They answer as a server that does not know them.
 
 mod authn;
+mod body;
 mod builtin;
 mod cells;
 mod clock;
 mod columns;
 mod config;
 mod discovery;
+mod fault;
 mod impersonate;
 mod jwt;
 mod kcp;
@@ -55,6 +57,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::authn::token_digest;
 pub use self::columns::PrinterColumn;
 pub use self::config::{Kind, SimConfig};
+pub use self::fault::Fault;
 pub use self::jwt::{JwtIssuer, Keys};
 pub use self::log::RequestRecord;
 pub use self::rbac::{Rule, User};
@@ -63,7 +66,7 @@ pub use self::types::ResourceType;
 
 use self::authn::Authenticators;
 use self::kcp::World;
-use self::state::{Plane, State};
+use self::state::{Plane, State, Timing};
 use self::types::Types;
 use crate::pki::{Ca, LOOPBACK, mutual_server_config, server_config};
 
@@ -96,9 +99,9 @@ impl Simulator {
             None => server_config(&leaf, ALPN),
             Some(client_ca) => mutual_server_config(&leaf, client_ca, ALPN),
         };
-        let delay = config.delay;
+        let timing = Timing { delay: config.delay, max_streams: config.max_streams };
         let authenticators = Authenticators::prepare(config).await?;
-        let state = Arc::new(State::new(plane, authenticators, address.to_string(), delay));
+        let state = Arc::new(State::new(plane, authenticators, address.to_string(), timing));
         let server = tokio::spawn(server::run(listener, TlsAcceptor::from(tls), Arc::clone(&state)));
         Ok(Self { state, ca, url, server })
     }
@@ -152,6 +155,17 @@ impl Simulator {
     /// Lets the first read of each custom resource in each workspace answer `429 storage is (re)initializing`.
     pub fn reinitialize_on_first_read(&self, on: bool) {
         self.state.set_reinitializes(on);
+    }
+
+    /// Lets the requests whose path and query contain `path_contains` (all, when it is empty) meet a fault: the next
+    /// `times` of them, or every one until [`Simulator::heal`].
+    pub fn inject(&self, path_contains: &str, fault: Fault, times: Option<usize>) {
+        self.state.faults.inject(path_contains, fault, times);
+    }
+
+    /// Takes all faults back. Answers that are under way keep theirs.
+    pub fn heal(&self) {
+        self.state.faults.heal();
     }
 
     /// All requests since the start or the last [`Simulator::clear_requests`], in the order in which they were answered.

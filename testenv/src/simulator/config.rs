@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::authn::StaticToken;
 use super::jwt::JwtIssuer;
 
+/// As kube-apiserver and kcp announce it.
+const MAX_STREAMS: u32 = 100;
+
 /// What a simulator stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -22,6 +25,7 @@ pub struct SimConfig {
     pub(super) tokens: Vec<StaticToken>,
     pub(super) client_ca_pem: Option<String>,
     pub(super) delay: Duration,
+    pub(super) max_streams: u32,
     pub(super) anonymous_everywhere: bool,
 }
 
@@ -45,6 +49,7 @@ impl SimConfig {
             tokens: Vec::new(),
             client_ca_pem: None,
             delay: Duration::ZERO,
+            max_streams: MAX_STREAMS,
             anonymous_everywhere: true,
         }
     }
@@ -86,6 +91,13 @@ impl SimConfig {
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// Lets one HTTP/2 connection have so many streams open at a time; 100 without this.
+    #[must_use]
+    pub fn max_concurrent_streams(mut self, streams: u32) -> Self {
+        self.max_streams = streams;
         self
     }
 }

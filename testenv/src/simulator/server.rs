@@ -1,26 +1,29 @@
 //! Sockets: TLS, HTTP/1.1 and HTTP/2, one record per request.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::authn::{bearer, certificate_user, token_digest};
+use super::body::{self, Body, Cut};
+use super::fault::{Fault, continued};
 use super::impersonate;
 use super::log::RequestRecord;
 use super::rbac::User;
-use super::reply::{Outcome, Refusal};
+use super::reply::{Outcome, Refusal, Reply};
 use super::request::{Call, percent_decode};
 use super::state::State;
 
@@ -28,13 +31,15 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
 const MAX_CONNECTIONS: usize = 4096;
-/// As kube-apiserver and kcp announce it.
-const MAX_STREAMS: u32 = 100;
+/// How long a request hangs at most.
+const HANG: Duration = Duration::from_secs(600);
 
 /// The other end of a connection.
 pub(super) struct Peer {
     pub(super) connection: u64,
     pub(super) certificate: Option<User>,
+    /// Told when the connection is to take no further request.
+    leave: Arc<Notify>,
 }
 
 /// What becomes known of a request while it is answered.
@@ -78,21 +83,29 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>,
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let peer =
-        Arc::new(Peer { connection: number, certificate: certificate.and_then(|der| certificate_user(der).ok()) });
+    let certificate = certificate.and_then(|der| certificate_user(der).ok());
+    let leave = Arc::new(Notify::new());
+    let peer = Arc::new(Peer { connection: number, certificate, leave: Arc::clone(&leave) });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(state.max_streams());
     let service = service_fn(move |request| {
         let (state, peer) = (Arc::clone(&state), Arc::clone(&peer));
-        async move { Ok::<_, Infallible>(exchange(&state, &peer, request).await) }
+        async move { exchange(&state, &peer, request).await }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http2().max_concurrent_streams(MAX_STREAMS);
-    let served = builder.serve_connection(TokioIo::new(stream), service).await;
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = served.as_mut() => served,
+        () = leave.notified() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!("connection {number}: {error}");
     }
 }
 
-async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut record = RequestRecord {
@@ -106,14 +119,21 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
         forwarded: false,
         status: 0,
     };
+    let fault = state.faults.take(target);
     let is_head = parts.method == Method::HEAD;
-    let delay = state.delay();
+    let delay = state.delay() + if let Some(Fault::Slow(more)) = fault { more } else { Duration::ZERO };
     if !delay.is_zero() {
         crate::poll::pause(delay).await;
     }
+    if fault == Some(Fault::Hang) {
+        // Whoever waits for the request to be seen cannot wait for its answer.
+        state.log.add(record);
+        crate::poll::pause(HANG).await;
+        return Err(Cut);
+    }
     let mut trace = Trace::default();
     let reply = match read(parts, body).await {
-        Ok(call) => state.answer(call, peer, &mut trace).await,
+        Ok(call) => answer(state, call, peer, fault.as_ref(), &mut trace).await,
         Err(refusal) => refusal.into_reply(),
     };
     record.requestor = trace.requestor;
@@ -121,7 +141,39 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
     record.forwarded = trace.forwarded;
     record.status = reply.status().as_u16();
     state.log.add(record);
-    reply.map(|body| Full::new(if is_head { Bytes::new() } else { body }))
+    send(peer, fault.as_ref(), if is_head { reply.map(|_| Bytes::new()) } else { reply })
+}
+
+async fn answer(state: &State, call: Call, peer: &Peer, fault: Option<&Fault>, trace: &mut Trace) -> Reply {
+    let Some(fault) = fault else {
+        return state.answer(call, peer, trace).await;
+    };
+    if let Some(instead) = fault.instead() {
+        // Only so that the log says who it was.
+        if let Err(refusal) = state.authenticate(&call, peer, trace).await {
+            tracing::debug!("a fault met a request of nobody: {refusal:?}");
+        }
+        return instead;
+    }
+    let continued = continued(&call);
+    fault.after(continued.as_deref(), state.answer(call, peer, trace).await)
+}
+
+/// The reply in the body that the fault wants. Whatever is not sent at once declares its length first.
+fn send(peer: &Peer, fault: Option<&Fault>, reply: Reply) -> Result<Response<Body>, Cut> {
+    let (mut head, bytes) = reply.into_parts();
+    let length = bytes.len();
+    let body = match fault {
+        Some(Fault::Reset { after }) if *after == 0 || length == 0 => return Err(Cut),
+        Some(Fault::Reset { after }) => body::cut(&bytes, (*after).min(length - 1)),
+        Some(Fault::Drip { every }) => body::drip(bytes, *every),
+        Some(Fault::GoAway) => body::then_notify(bytes, Arc::clone(&peer.leave)),
+        _ => return Ok(Response::from_parts(head, body::whole(bytes))),
+    };
+    if length > 0 {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(Response::from_parts(head, body))
 }
 
 async fn read(parts: http::request::Parts, body: Incoming) -> Outcome<Call> {

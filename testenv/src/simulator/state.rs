@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::authn::Authenticators;
+use super::fault::Faults;
 use super::kcp::World;
 use super::log::Log;
 use super::rbac::{Attributes, User};
@@ -20,9 +21,18 @@ pub(super) struct State {
     pub(super) plane: Plane,
     pub(super) authenticators: Authenticators,
     pub(super) log: Log,
+    pub(super) faults: Faults,
     address: String,
+    max_streams: u32,
     delay_micros: AtomicU64,
     reinitializes: AtomicBool,
+}
+
+/// How fast, and how much at once.
+#[derive(Clone, Copy)]
+pub(super) struct Timing {
+    pub(super) delay: Duration,
+    pub(super) max_streams: u32,
 }
 
 /// What the simulator stands in for.
@@ -32,17 +42,24 @@ pub(super) enum Plane {
 }
 
 impl State {
-    pub(super) fn new(plane: Plane, authenticators: Authenticators, address: String, delay: Duration) -> Self {
+    pub(super) fn new(plane: Plane, authenticators: Authenticators, address: String, config: Timing) -> Self {
         let state = Self {
             plane,
             authenticators,
             log: Log::default(),
+            faults: Faults::default(),
             address,
+            max_streams: config.max_streams,
             delay_micros: AtomicU64::new(0),
             reinitializes: AtomicBool::new(false),
         };
-        state.set_delay(delay);
+        state.set_delay(config.delay);
         state
+    }
+
+    /// How many streams one HTTP/2 connection may have open.
+    pub(super) fn max_streams(&self) -> u32 {
+        self.max_streams
     }
 
     /// Host and port, as plain discovery names them.

@@ -155,6 +155,14 @@ fn token_for((namespace, name): &Key, revision: i64) -> String {
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
+/// The token that a 410 offers in place of this one; nothing for what is no token.
+pub(super) fn inconsistent_token(token: &str) -> Option<String> {
+    let mut value: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    value["start"].as_str()?;
+    value["rv"] = (-1).into();
+    Some(URL_SAFE_NO_PAD.encode(value.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! The simulator through its socket: what a client sees.
 
+mod faults;
 mod kcp;
 mod kubernetes;
 mod lists;
