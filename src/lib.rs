@@ -34,3 +34,5 @@ pub mod tools;
 
 #[cfg(test)]
 mod floors;
+#[cfg(test)]
+mod reference;

@@ -12,7 +12,7 @@ use crate::output::Seal;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::telemetry::{BreakerState, Metrics, Scrape};
-use crate::tools::{Catalog, JsonObject, Spec};
+use crate::tools::{Catalog, Entry, JsonObject};
 
 /// Profiles of callable tools that are kept ready, at most.
 const PROFILES: usize = 64;
@@ -103,7 +103,7 @@ impl Live {
             return Arc::clone(tools);
         }
         let tools = self.catalog.iter().zip(&callable).filter(|(_, callable)| **callable);
-        let tools: Arc<Vec<_>> = Arc::new(tools.map(|(entry, _)| info(entry.spec, &entry.schema)).collect());
+        let tools: Arc<Vec<_>> = Arc::new(tools.map(|(entry, _)| entry.into()).collect());
         if profiles.len() >= PROFILES {
             profiles.clear();
         }
@@ -113,7 +113,7 @@ impl Live {
 
     /// A tool by name, whoever asks: its schema is the same for all.
     pub fn tool(&self, name: &str) -> Option<ToolInfo> {
-        self.catalog.get(name).map(|entry| info(entry.spec, &entry.schema))
+        self.catalog.get(name).map(Into::into)
     }
 
     /// What the process counts, over all generations.
@@ -134,15 +134,18 @@ impl Live {
     }
 }
 
-fn info(spec: &'static Spec, schema: &Arc<JsonObject>) -> ToolInfo {
-    ToolInfo {
-        name: spec.name,
-        title: spec.title,
-        description: spec.description,
-        input_schema: Arc::clone(schema),
-        read_only: spec.read_only(),
-        destructive: spec.destructive(),
-        idempotent: spec.idempotent,
-        open_world: spec.open_world,
+impl From<&Entry> for ToolInfo {
+    fn from(entry: &Entry) -> Self {
+        let spec = entry.spec;
+        Self {
+            name: spec.name,
+            title: spec.title,
+            description: spec.description,
+            input_schema: Arc::clone(&entry.schema),
+            read_only: spec.read_only(),
+            destructive: spec.destructive(),
+            idempotent: spec.idempotent,
+            open_world: spec.open_world,
+        }
     }
 }

@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+mod economy;
+
 use super::McpService;
 use crate::server::tests::{caller, live};
 use crate::server::{Limits, RequestIds, SignInCell};
