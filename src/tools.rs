@@ -272,6 +272,32 @@ pub const TOOLSETS: &[Toolset] = &[
     Toolset { name: "extra", default: false, entries: extra::entries },
 ];
 
+/// A named choice out of the toolsets, for clients that pay for every tool of a list. A tool stays in its toolset: policy
+/// sees the same one.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile {
+    /// Its name in `toolsets`.
+    pub name: &'static str,
+    /// Its tools.
+    pub tools: &'static [&'static str],
+}
+
+/// All profiles.
+pub const PROFILES: &[Profile] = &[Profile {
+    // All that reads, with the fewest tools: the tools of one kind are covered by those of any kind.
+    name: "lean",
+    tools: &[
+        "api_resources_list",
+        "clusters_list",
+        "events_list",
+        "pods_log",
+        "resources_describe",
+        "resources_get",
+        "resources_list",
+        "whoami",
+    ],
+}];
+
 /// The tools that this server offers; policy takes away per caller.
 #[derive(Debug)]
 pub struct Catalog {
@@ -279,29 +305,35 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The tools of `toolsets`; of the default ones when it is empty.
+    /// The tools of `toolsets`, which may name profiles too; of the default ones when it is empty.
     ///
     /// # Errors
-    /// One problem per unknown toolset, each listing the valid ones.
+    /// One problem per unknown name, each listing the valid ones.
     pub fn new(toolsets: &[String]) -> Result<Self, Vec<Problem>> {
-        let known = |name: &str| TOOLSETS.iter().any(|toolset| toolset.name == name);
-        let names: Vec<&str> = TOOLSETS.iter().map(|toolset| toolset.name).collect();
+        let sets = TOOLSETS.iter().map(|toolset| toolset.name);
+        let known: Vec<&str> = sets.chain(PROFILES.iter().map(|profile| profile.name)).collect();
         let problems: Vec<Problem> = toolsets
             .iter()
-            .filter(|name| !known(name))
+            .filter(|name| !known.contains(&name.as_str()))
             .map(|name| {
                 let what = format!("there is no toolset {}", names::quote(name));
-                Problem::new("toolsets", what, format!("use some of {}", names.join(", ")))
+                Problem::new("toolsets", what, format!("use some of {}", known.join(", ")))
             })
             .collect();
         if !problems.is_empty() {
             return Err(problems);
         }
-        let chosen = |toolset: &&Toolset| match toolsets {
-            [] => toolset.default,
-            chosen => chosen.iter().any(|name| name == toolset.name),
+        let named = |name: &str| toolsets.iter().any(|chosen| chosen == name);
+        let chosen = |toolset: &Toolset| if toolsets.is_empty() { toolset.default } else { named(toolset.name) };
+        let in_profile = |tool: &str| {
+            let mut profiles = PROFILES.iter().filter(|profile| named(profile.name));
+            profiles.any(|profile| profile.tools.contains(&tool))
         };
-        let entries = TOOLSETS.iter().filter(chosen).flat_map(|toolset| (toolset.entries)());
+        let entries = TOOLSETS.iter().flat_map(|toolset| {
+            let whole = chosen(toolset);
+            let entries = (toolset.entries)().into_iter();
+            entries.filter(move |entry| whole || in_profile(entry.spec.name))
+        });
         Ok(Self { entries: entries.map(|entry| (entry.spec.name, entry)).collect() })
     }
 

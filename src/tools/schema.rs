@@ -34,7 +34,7 @@ pub(super) fn published(spec: &Spec, mut schema: JsonObject) -> JsonObject {
     if spec.list {
         added.push(("limit", json!({"type": "integer"})));
         added.push(("continue", json!({"type": "string"})));
-        added.push(("columns", json!({"type": "array", "items": {"type": "string"}})));
+        added.push(("columns", json!({"type": "string"})));
         added.push(("format", json!({"enum": ["table", "wide", "json", "yaml"]})));
     }
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {

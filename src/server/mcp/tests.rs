@@ -129,21 +129,25 @@ async fn a_version_that_nobody_knows_is_refused() {
 #[tokio::test]
 async fn the_description_of_a_tool_keeps_its_schema_and_hints() {
     let schema = Arc::new(json!({"type": "object"}).as_object().unwrap().clone());
-    let tool = super::describe(&crate::dispatch::ToolInfo {
+    let info = |read_only: bool, idempotent: bool, open_world: bool| crate::dispatch::ToolInfo {
         name: "pods_list",
         title: "List pods",
         description: "Lists pods",
         input_schema: Arc::clone(&schema),
-        read_only: true,
-        destructive: false,
-        idempotent: true,
-        open_world: false,
-    });
-    assert!(Arc::ptr_eq(&tool.input_schema, &schema));
-    assert_eq!(
-        serde_json::to_value(&tool).unwrap()["annotations"],
-        json!({"readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false})
-    );
+        read_only,
+        destructive: !read_only,
+        idempotent,
+        open_world,
+    };
+    assert!(Arc::ptr_eq(&super::describe(&info(true, true, false)).input_schema, &schema));
+    for (info, hints) in [
+        (info(true, true, true), json!({"readOnlyHint": true, "destructiveHint": false})),
+        (info(true, true, false), json!({"readOnlyHint": true, "destructiveHint": false, "openWorldHint": false})),
+        (info(false, true, true), json!({"readOnlyHint": false, "destructiveHint": true, "idempotentHint": true})),
+        (info(false, false, true), json!({"readOnlyHint": false, "destructiveHint": true})),
+    ] {
+        assert_eq!(serde_json::to_value(super::describe(&info)).unwrap()["annotations"], hints);
+    }
 }
 
 #[tokio::test]

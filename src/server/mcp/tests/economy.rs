@@ -9,7 +9,7 @@ use crate::model::Access;
 use crate::reference::{cell, hold, tokens};
 use crate::server::mcp::describe;
 use crate::server::tests::live;
-use crate::tools::{Catalog, Entry, TOOLSETS};
+use crate::tools::{Catalog, Entry, PROFILES, TOOLSETS};
 
 /// Tokens of server instructions, at most.
 const INSTRUCTIONS: usize = 250;
@@ -30,10 +30,11 @@ fn reads(entry: &&Entry) -> bool {
 }
 
 /// (what, tokens, the most that it may cost)
-fn profiles() -> [(&'static str, usize, usize); 2] {
+fn profiles() -> [(&'static str, usize, usize); 3] {
     [
         ("the default toolsets", tokens(&wire(catalog(&[]).iter())), 3_000),
         ("the default toolsets with `policy.read_only`", tokens(&wire(catalog(&[]).iter().filter(reads))), 2_000),
+        ("`toolsets = [\"lean\"]`", tokens(&wire(catalog(&["lean"]).iter())), 1_200),
     ]
 }
 
@@ -57,6 +58,10 @@ fn the_reference_of_tools_is_what_clients_see() {
     }
     let instructions = tokens(live().load().instructions());
     writeln!(page, "| server instructions | {instructions} | {INSTRUCTIONS} |").unwrap();
+    for profile in PROFILES {
+        let tools = profile.tools.join("`, `");
+        writeln!(page, "\n`toolsets = [\"{}\"]` is a choice out of the toolsets: `{tools}`.", profile.name).unwrap();
+    }
     for toolset in TOOLSETS {
         let catalog = catalog(&[toolset.name]);
         let default = if toolset.default { ", on by default" } else { "" };
