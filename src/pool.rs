@@ -30,7 +30,7 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-pub use client::ClusterClient;
+pub use client::{ClusterClient, Items};
 pub use log::LogRequest;
 
 use caches::Caches;

@@ -26,6 +26,8 @@ mod extra;
 pub mod fleet;
 mod lines;
 mod pods;
+mod quantity;
+mod rows;
 mod schema;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The toolset `core`: namespaces, events, pods and objects of any kind.
+//! The toolset `core`: namespaces, events, pods, nodes and objects of any kind.
 
 use super::Entry;
 
@@ -7,6 +7,7 @@ mod log;
 mod namespaces;
 mod pods;
 pub(super) mod resources;
+mod top;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
@@ -17,6 +18,8 @@ pub(super) fn entries() -> Vec<Entry> {
         Entry::tool(pods::PodsListInNamespace),
         Entry::tool(pods::PodsGet),
         Entry::tool(log::PodsLog),
+        Entry::tool(top::PodsTop),
+        Entry::tool(top::NodesTop),
         Entry::tool(resources::ResourcesList),
         Entry::tool(resources::ResourcesGet),
     ]

@@ -20,9 +20,9 @@ use crate::pool::Pool;
 use crate::pool::credential::{self, CompileContext};
 
 /// Path with query → status and body; a path without query answers for all queries.
-type Answers = BTreeMap<String, (u16, String)>;
+pub(super) type Answers = BTreeMap<String, (u16, String)>;
 
-struct World {
+pub(super) struct World {
     cluster: Arc<Cluster>,
     pool: Pool,
     policy: Policy,
@@ -80,13 +80,13 @@ fn discovery() -> Answers {
 }
 
 impl World {
-    async fn new(more: &[(&str, u16, String)], namespaces: Namespaces) -> Self {
+    pub(super) async fn new(more: &[(&str, u16, String)], namespaces: Namespaces) -> Self {
         let mut answers = discovery();
         answers.extend(more.iter().map(|(path, status, body)| ((*path).to_owned(), (*status, body.clone()))));
         Self::serving(ClusterKind::Kubernetes, answers, namespaces).await
     }
 
-    async fn serving(kind: ClusterKind, answers: Answers, namespaces: Namespaces) -> Self {
+    pub(super) async fn serving(kind: ClusterKind, answers: Answers, namespaces: Namespaces) -> Self {
         crate::auth::install_crypto();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
@@ -145,7 +145,7 @@ impl World {
         Self { cluster, pool, policy, asked }
     }
 
-    async fn call(&self, tool: &str, args: Value) -> Result<String, Failure> {
+    pub(super) async fn call(&self, tool: &str, args: Value) -> Result<String, Failure> {
         let principal = Principal {
             expires: Some(SystemTime::now() + Duration::from_secs(300)),
             token_digest: [1; 32],
@@ -172,7 +172,7 @@ impl World {
         Ok(render(output, &cx.presentation, |_| None).unwrap().text)
     }
 
-    fn asked(&self, part: &str) -> usize {
+    pub(super) fn asked(&self, part: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|path| path.contains(part)).count()
     }
 }
@@ -351,6 +351,7 @@ async fn a_workspace_without_pods_says_so() {
         ("pods_list_in_namespace", json!({"namespace": "shop"})),
         ("pods_get", json!({"name": "web-1"})),
         ("pods_log", json!({"name": "web-1"})),
+        ("pods_top", json!({})),
     ] {
         let failure = world.call(tool, args).await.unwrap_err().to_string();
         assert!(failure.contains("this workspace does not serve pods"), "{tool}: {failure}");
