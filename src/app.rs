@@ -138,7 +138,7 @@ impl App {
 
     /// What the listener needs.
     pub fn server(&self) -> ServerConfig {
-        map::server(&self.config.server)
+        map::server(&self.config)
     }
 
     /// The local token, where one is asked for at the door.

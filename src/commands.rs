@@ -35,6 +35,9 @@ pub async fn serve(app: &Arc<App>, shutdown: CancellationToken) -> ExitCode {
     tokio::spawn(Arc::clone(app).follow(true, shutdown.clone()));
     let url = format!("{scheme}://{}/mcp", server.address());
     tracing::info!(%url, "listening");
+    if let Some(address) = server.metrics_address() {
+        tracing::info!(url = %format!("http://{address}/metrics"), "metrics are served to whoever reaches this address");
+    }
     if let Some(local) = app.local_token() {
         greet(&url, &local.file);
     }

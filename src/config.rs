@@ -15,6 +15,7 @@ use crate::model::Problem;
 
 mod clusters;
 mod layers;
+mod limits;
 mod places;
 mod policy;
 mod read;
@@ -28,8 +29,8 @@ mod view;
 pub use crate::kubeconfig::Environment;
 pub use places::{Place, SourceMap};
 pub use settings::{
-    ALGORITHMS, CLIENT_AUTH, ClientSettings, Config, DefaultSource, DeniedSettings, GatewaySettings, LinkSettings,
-    PROFILES, PolicySettings, RealmSettings, STRATEGIES, ServerConfig, TlsFiles,
+    Config, DefaultSource, DeniedSettings, GatewaySettings, LimitSettings, LinkSettings, PolicySettings, STRATEGIES,
+    ServerConfig, TlsFiles,
 };
 pub use view::view;
 
@@ -158,9 +159,11 @@ fn config(document: &DeTable<'_>, sink: &read::Sink<'_>) -> Config {
     let server = server::server(&mut root, &known, passthrough);
     let gateway = server::gateway(&mut root);
     let policy = policy::policy(&mut root);
+    let limits = limits::limits(&mut root);
     let nothing = known.is_local() && !root.has("clusters") && !root.has("sources");
     root.done();
-    let mut config = Config { server, gateway, realms, links, clusters, sources, binds, policy, default_source: None };
+    let mut config =
+        Config { server, gateway, realms, links, clusters, sources, binds, policy, limits, default_source: None };
     if nothing {
         default_source(&mut config, sink);
     }

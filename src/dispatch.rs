@@ -18,7 +18,7 @@ mod live;
 mod status;
 mod target;
 
-pub use live::{Live, Parts, ToolInfo};
+pub use live::{CallLimits, Live, Profiles, ToolInfo};
 pub use status::ReloadStatus;
 
 use arguments::Taken;

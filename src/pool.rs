@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::model::{Cluster, ClusterKey, Failure, FailureKind, Problem};
 use crate::policy::Permit;
@@ -38,6 +38,33 @@ use credential::Compiled;
 use send::Sender;
 use upstream::Upstream;
 
+/// Bounds of the traffic with one cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests under way; more wait for their turn.
+    pub in_flight: usize,
+    /// TCP connect and TLS handshake together.
+    pub connect: Duration,
+    /// From the request sent to the first byte of the answer.
+    pub first_byte: Duration,
+    /// A whole buffered answer.
+    pub answer: Duration,
+    /// Body of a buffered answer, in bytes.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            in_flight: 64,
+            connect: Duration::from_secs(3),
+            first_byte: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
+            answer_bytes: 32 << 20,
+        }
+    }
+}
+
 /// The clients of one generation.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -52,12 +79,20 @@ struct Destination {
 }
 
 impl Pool {
-    /// The pool of a generation; destinations with an equal key and the caches are taken over from `previous`.
-    pub fn new(clusters: impl IntoIterator<Item = (Arc<Cluster>, Compiled)>, previous: Option<&Self>) -> Self {
-        let kept = |key: &ClusterKey| previous.and_then(|pool| pool.destinations.get(key)).cloned();
+    /// The pool of a generation; destinations with an equal key and equal `limits`, and the caches, are taken over from
+    /// `previous`.
+    pub fn new(
+        clusters: impl IntoIterator<Item = (Arc<Cluster>, Compiled)>,
+        previous: Option<&Self>,
+        limits: Limits,
+    ) -> Self {
+        let kept = |key: &ClusterKey| {
+            let destination = previous.and_then(|pool| pool.destinations.get(key))?;
+            (destination.upstream.limits() == limits).then(|| destination.clone())
+        };
         let destinations = clusters.into_iter().map(|(cluster, compiled)| {
             let new = || Destination {
-                upstream: Arc::new(Upstream::new(compiled.key, cluster.endpoint.clone())),
+                upstream: Arc::new(Upstream::new(compiled.key, cluster.endpoint.clone(), limits)),
                 compiled: Arc::new(compiled),
             };
             (cluster.key, kept(&cluster.key).unwrap_or_else(new))

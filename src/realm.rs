@@ -20,7 +20,7 @@ pub use self::reader::RealmReader;
 use crate::model::RealmName;
 
 /// One OIDC issuer as configured (`[realms.<name>]`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealmConfig {
     /// The name of the table.
     pub name: RealmName,
@@ -82,14 +82,20 @@ impl RealmConfig {
 pub struct RealmClient {
     /// The client id.
     pub id: String,
-    /// How it authenticates, as written: `client_secret_basic`, `private_key_jwt`, `federated_file`, …
+    /// How it authenticates, as written: one of [`RealmClient::AUTH`].
     pub auth: String,
     /// File with the client secret.
     pub secret_file: Option<PathBuf>,
     /// File with the private key in PEM.
     pub key_file: Option<PathBuf>,
-    /// File with a token of another issuer.
+    /// File with a token of another issuer, read anew each time; it need not exist yet.
     pub token_file: Option<PathBuf>,
+}
+
+impl RealmClient {
+    /// How a client may authenticate.
+    pub const AUTH: [&str; 5] =
+        ["client_secret_basic", "client_secret_post", "private_key_jwt", "federated_file", "none"];
 }
 
 /// An asymmetric signature algorithm of JWS (RFC 7518 3.1, RFC 8037). There is no HMAC and no `none` on purpose.
@@ -165,9 +171,12 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rfc, Self::Keycloak, Self::Dex];
+
     /// Reads the word of the configuration.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Rfc, Self::Keycloak, Self::Dex].into_iter().find(|profile| profile.word() == word)
+        Self::ALL.into_iter().find(|profile| profile.word() == word)
     }
 
     /// The word of the configuration.

@@ -23,6 +23,7 @@ mod listener;
 mod mcp;
 mod origin;
 pub mod rescue;
+mod scrape;
 mod sessions;
 mod stdio;
 mod tls;
@@ -52,6 +53,8 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// `scopes_supported` in the metadata document.
     pub scopes_supported: Vec<String>,
+    /// A listener of its own for `/metrics`, for whoever reaches it; none = on the main one, for this machine.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// Certificate and key in PEM files. They are read again when they change.
@@ -90,16 +93,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Time for requests in flight after shutdown begins.
     pub drain: Duration,
-    /// Time for one tool call.
-    pub call_deadline: Duration,
     /// Legacy MCP sessions, when they are switched on.
     pub sessions: usize,
-    /// Tool calls per second of one caller, on average; at least 1.
-    pub caller_calls_per_second: u32,
-    /// Tool calls that one caller may make at once after a pause; at least 1.
-    pub caller_burst: u32,
-    /// Tool calls of one caller in flight; at least 1.
-    pub caller_in_flight: usize,
 }
 
 impl Default for Limits {
@@ -117,11 +112,7 @@ impl Default for Limits {
             json_depth: 64,
             handshake: Duration::from_secs(10),
             drain: Duration::from_secs(20),
-            call_deadline: Duration::from_secs(60),
             sessions: 1_000,
-            caller_calls_per_second: 100,
-            caller_burst: 200,
-            caller_in_flight: 16,
         }
     }
 }
@@ -180,6 +171,7 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     listener: listener::Listener,
+    scrapes: Option<scrape::Scrapes>,
 }
 
 impl Server {
@@ -188,7 +180,11 @@ impl Server {
     /// # Errors
     /// When the address is in use or not ours, a certificate cannot be used, or an allowed host or origin cannot be read.
     pub async fn bind(config: ServerConfig, live: LiveSource) -> Result<Self, ServerError> {
-        Ok(Self { listener: listener::Listener::bind(config, live).await? })
+        let scrapes = match config.metrics_listen {
+            Some(address) => Some(scrape::Scrapes::bind(address, Arc::clone(&live)).await?),
+            None => None,
+        };
+        Ok(Self { listener: listener::Listener::bind(config, live).await?, scrapes })
     }
 
     /// The address taken, with its port.
@@ -196,9 +192,20 @@ impl Server {
         self.listener.address()
     }
 
+    /// The address of the metrics' own listener.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.scrapes.as_ref().map(scrape::Scrapes::address)
+    }
+
     /// Serves until `shutdown`, then drains: no new connections, `GOAWAY` or `Connection: close` on the open ones, and
     /// after `limits.drain` what is left is cut.
     pub async fn serve(self, shutdown: CancellationToken) {
+        // Metrics are read until the last call has ended.
+        let drained = CancellationToken::new();
+        if let Some(scrapes) = self.scrapes {
+            tokio::spawn(scrapes.serve(drained.clone()));
+        }
+        let _end = drained.drop_guard();
         self.listener.serve(shutdown).await;
     }
 }

@@ -95,6 +95,9 @@ pub mod metric {
     pub const CACHE_MISSES: Spec = count("kubeferry_cache_misses_total", "Look-ups that asked a cluster");
     /// The generation of `Live` that new calls get.
     pub const GENERATION: Spec = count("kubeferry_inventory_generation", "The generation that new calls are served by");
+    /// Reloads by result.
+    pub const RELOADS: Spec =
+        count("kubeferry_inventory_reload_total", "Reloads of the configuration: ok, or refused for mistakes");
     /// Which build this is.
     pub const BUILD: Spec = count("kubeferry_build_info", "Which build this is");
     /// As [`CALLS`], under the name that dashboards of kubernetes-mcp-server read.
@@ -110,7 +113,7 @@ pub mod metric {
     pub const ALIAS_SERVER: Spec = count("k8s_mcp_server_info", "Which build this is");
 
     /// All of them.
-    pub const ALL: [Spec; 20] = [
+    pub const ALL: [Spec; 21] = [
         CALLS,
         CALL_DURATION,
         HTTP_REQUESTS,
@@ -125,6 +128,7 @@ pub mod metric {
         CACHE_HITS,
         CACHE_MISSES,
         GENERATION,
+        RELOADS,
         BUILD,
         ALIAS_CALLS,
         ALIAS_ERRORS,

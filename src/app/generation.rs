@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{LocalToken, Mode, clusters, files, map};
 use crate::auth::{AuthConfig, Authenticator, IpRange, Keys, LocalMode};
 use crate::config::{Config, DefaultSource};
-use crate::dispatch::{Live, Parts, ReloadStatus};
+use crate::dispatch::{Live, Profiles, ReloadStatus};
 use crate::inventory::{Snapshot, Store};
 use crate::model::{Problem, RealmName};
 use crate::output::Seal;
@@ -103,11 +103,20 @@ pub(super) fn make(plan: Plan) -> Result<(Live, Lasting), Vec<Problem>> {
     };
     let inventory = Snapshot::new(compiled.iter().map(|one| one.cluster.clone()).collect(), merged.ambiguous);
     let compiled = compiled.into_iter().map(|one| (Arc::new(one.cluster), one.compiled));
-    let pool = Pool::new(compiled, previous.as_ref().map(|live| &live.pool));
+    let pool = Pool::new(compiled, previous.as_ref().map(|live| &live.pool), config.limits.clusters);
     let policy = Policy::new(map::policy(&config.policy, config.server.i_accept_unauthenticated_writes));
-    let parts = Parts { generation, auth: Arc::new(auth), inventory, policy, pool, catalog: Arc::new(catalog), seal };
-    let mut live = Live::new(parts);
-    live.status = Arc::clone(&lasting.status);
+    let live = Live {
+        generation,
+        auth: Arc::new(auth),
+        inventory,
+        policy,
+        pool,
+        catalog: Arc::new(catalog),
+        seal,
+        status: Arc::clone(&lasting.status),
+        calls: config.limits.calls,
+        profiles: Profiles::default(),
+    };
     (lasting.failed, lasting.notes) = (failed, notes);
     Ok((live, lasting))
 }
@@ -156,7 +165,7 @@ fn auth_config(
 ) -> AuthConfig {
     let home = if config.is_local() { Vec::new() } else { home };
     AuthConfig {
-        realms: config.realms.iter().map(map::realm).collect(),
+        realms: config.realms.clone(),
         home,
         resource: config.server.resource.clone(),
         audiences: config.server.audiences.clone(),

@@ -1,38 +1,13 @@
 //! From configuration as written to what each module takes.
 
-use crate::config::{PolicySettings, RealmSettings, ServerConfig as Written};
+use crate::config::{Config, PolicySettings};
 use crate::model::{Problem, names};
 use crate::policy::{DeniedKind, Namespaces, PolicyConfig};
-use crate::realm::{Algorithm, Profile, RealmClient, RealmConfig};
-use crate::server::{Limits, ServerConfig, Tls};
+use crate::server::{ServerConfig, Tls};
 use crate::tools::{Catalog, TOOLSETS};
 
-pub(super) fn realm(written: &RealmSettings) -> RealmConfig {
-    RealmConfig {
-        name: written.name.clone(),
-        issuer: written.issuer.clone(),
-        discovery_url: written.discovery_url.clone(),
-        jwks_file: written.jwks_file.clone(),
-        ca: written.ca.clone(),
-        allow_private: written.allow_private,
-        algorithms: written.algorithms.iter().filter_map(|word| Algorithm::parse(word)).collect(),
-        username_claim: written.username_claim.clone(),
-        groups_claim: written.groups_claim.clone(),
-        profile: Profile::parse(&written.profile).unwrap_or(Profile::Rfc),
-        allowed_clients: written.allowed_clients.clone(),
-        max_token_lifetime: written.max_token_lifetime,
-        accept_id_token: written.accept_id_token,
-        client: written.client.as_ref().map(|client| RealmClient {
-            id: client.id.clone(),
-            auth: client.auth.clone(),
-            secret_file: client.secret_file.clone(),
-            key_file: client.key_file.clone(),
-            token_file: client.token_file.clone(),
-        }),
-    }
-}
-
-pub(super) fn server(written: &Written) -> ServerConfig {
+pub(super) fn server(config: &Config) -> ServerConfig {
+    let written = &config.server;
     ServerConfig {
         listen: written.listen,
         resource: written.resource.clone(),
@@ -40,8 +15,9 @@ pub(super) fn server(written: &Written) -> ServerConfig {
         allowed_origins: written.allowed_origins.clone(),
         tls: written.tls.as_ref().map(|tls| Tls { cert_file: tls.cert_file.clone(), key_file: tls.key_file.clone() }),
         legacy_sessions: written.legacy_sessions,
-        limits: Limits::default(),
+        limits: config.limits.listener,
         scopes_supported: written.required_scopes.clone(),
+        metrics_listen: written.metrics_listen,
     }
 }
 

@@ -34,6 +34,7 @@ impl App {
                 let stays = self.live.load().generation;
                 tracing::error!(mistakes, first, generation = stays, "reload failed; the last good generation stays");
                 status.refused(mistakes);
+                self.live.load().metrics().reload(false);
                 return Err(error);
             }
         };
@@ -44,6 +45,7 @@ impl App {
         state.lasting = lasting;
         self.live.store(Arc::new(live));
         status.published(&restart);
+        self.live.load().metrics().reload(true);
         if restart.is_empty() {
             tracing::info!(generation, clusters, "reloaded");
         } else {

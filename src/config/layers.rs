@@ -20,8 +20,9 @@ use super::read::{join, one_of};
 const MAX_FILES: usize = 256;
 
 /// The scalar keys of `[server]` and `[policy]`, which the environment can set; true where the value is a boolean.
-const VARIABLES: [(&str, &str, bool); 8] = [
+const VARIABLES: [(&str, &str, bool); 9] = [
     ("server", "listen", false),
+    ("server", "metrics_listen", false),
     ("server", "resource", false),
     ("server", "tls_terminated_upstream", true),
     ("server", "legacy_sessions", true),

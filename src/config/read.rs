@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -138,6 +139,26 @@ impl<'d> Table<'d> {
             let number = value.as_integer()?;
             u16::from_str_radix(number.as_str(), number.radix()).ok().filter(|port| *port > 0)
         })
+    }
+
+    /// A whole number within a range.
+    pub fn number(&mut self, key: &'static str, range: RangeInclusive<usize>) -> Option<usize> {
+        let wanted = format!("a number from {} to {}", range.start(), range.end());
+        self.typed(key, &wanted, |value| {
+            let number = value.as_integer()?;
+            usize::from_str_radix(number.as_str(), number.radix()).ok().filter(|number| range.contains(number))
+        })
+    }
+
+    /// A duration within a range; the ends are whole seconds, or below one.
+    pub fn span(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let span = self.duration(key)?;
+        if range.contains(&span) {
+            return Some(span);
+        }
+        let fix = format!("write a time from {} to {}", shown(*range.start()), shown(*range.end()));
+        self.report(key, format!("{} is out of range", shown(span)), fix);
+        None
     }
 
     /// A list of texts; absent = empty.
@@ -333,6 +354,18 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
+/// A duration as it is written.
+pub(super) fn shown(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        _ if span.subsec_nanos() != 0 => format!("{}ms", span.as_millis()),
+        1.. if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        1.. if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        1.. if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, &'static str> {
     let refused = "not a duration";
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(refused)?;
@@ -353,12 +386,15 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 mod tests {
     use std::time::Duration;
 
-    use super::duration;
+    use super::{duration, shown};
 
     #[test]
     fn durations_have_a_unit() {
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["500ms", "7s", "90s", "5m", "24h", "2d", "0s"] {
+            assert_eq!(duration(&shown(duration(text).unwrap())), duration(text), "{text}");
+        }
         for bad in ["", "5", "m", "-5m", "5 m", "5w", "1.5h", "99999999999999999999s", "18446744073709551615d", "５m"]
         {
             assert!(duration(bad).is_err(), "{bad}");

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::kubeconfig::{check_certificates, read_bounded};
 use crate::model::RealmName;
 use crate::model::names::quote;
+use crate::realm::{Algorithm, Profile, RealmClient, RealmConfig};
 
 use super::read::{Table, one_of};
-use super::settings::{ALGORITHMS, CLIENT_AUTH, ClientSettings, LinkSettings, PROFILES, RealmSettings};
+use super::settings::LinkSettings;
 use super::urls::https_url;
-
-/// Longest accepted lifetime of a token unless configured: 24 hours.
-const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names that other tables may refer to; a broken realm or link counts, so that it is reported once.
 #[derive(Debug, Default)]
@@ -68,7 +65,7 @@ impl Known {
 }
 
 /// Reads all realms.
-pub(super) fn realms(root: &mut Table<'_>, known: &mut Known) -> Vec<RealmSettings> {
+pub(super) fn realms(root: &mut Table<'_>, known: &mut Known) -> Vec<RealmConfig> {
     let mut realms = Vec::new();
     let mut issuers: BTreeMap<String, String> = BTreeMap::new();
     for (name, mut table) in root.named("realms") {
@@ -99,7 +96,7 @@ pub(super) fn realms(root: &mut Table<'_>, known: &mut Known) -> Vec<RealmSettin
     realms
 }
 
-fn realm(table: &mut Table<'_>, name: RealmName) -> Option<RealmSettings> {
+fn realm(table: &mut Table<'_>, name: RealmName) -> Option<RealmConfig> {
     let issuer = table.required("issuer", "write the issuer exactly as it is in tokens");
     let issuer = issuer.filter(|issuer| checked_url(table, "issuer", issuer));
     let discovery_url = table.text("discovery_url").filter(|url| checked_url(table, "discovery_url", url));
@@ -107,35 +104,36 @@ fn realm(table: &mut Table<'_>, name: RealmName) -> Option<RealmSettings> {
     if discovery_url.is_some() && jwks_file.is_some() {
         table.report("jwks_file", "stands beside discovery_url", "keep one of the two");
     }
-    let algorithm = |text: &str| match ALGORITHMS.iter().find(|known| **known == text) {
-        Some(known) => Ok((*known).to_owned()),
-        None => Err(format!("{} is not an accepted algorithm", quote(text))),
-    };
+    let algorithm =
+        |text: &str| Algorithm::parse(text).ok_or_else(|| format!("{} is not an accepted algorithm", quote(text)));
     let algorithms = table.list("algorithms", "write asymmetric ones only, as RS256, PS256, ES256, EdDSA", algorithm);
-    let settings = RealmSettings {
-        name,
-        issuer: issuer.clone().unwrap_or_default(),
+    let there = issuer.is_some();
+    let defaults = RealmConfig::new(name, issuer.unwrap_or_default());
+    let profile = table.word("profile", &Profile::ALL.map(Profile::word)).and_then(Profile::parse);
+    let realm = RealmConfig {
         discovery_url,
         jwks_file,
         ca: certificates(table, "ca_file"),
         allow_private: table.flag("allow_private"),
-        algorithms: if algorithms.is_empty() { vec!["RS256".to_owned(), "ES256".to_owned()] } else { algorithms },
-        username_claim: table.text("username_claim").unwrap_or_else(|| "sub".to_owned()),
-        groups_claim: table.text("groups_claim").unwrap_or_else(|| "groups".to_owned()),
-        profile: table.word("profile", &PROFILES).unwrap_or("rfc").to_owned(),
+        algorithms: if algorithms.is_empty() { defaults.algorithms } else { algorithms },
+        username_claim: table.text("username_claim").unwrap_or(defaults.username_claim),
+        groups_claim: table.text("groups_claim").unwrap_or(defaults.groups_claim),
+        profile: profile.unwrap_or_default(),
         allowed_clients: table.texts("allowed_clients"),
-        max_token_lifetime: table.duration("max_token_lifetime").unwrap_or(MAX_TOKEN_LIFETIME),
+        max_token_lifetime: table.duration("max_token_lifetime").unwrap_or(defaults.max_token_lifetime),
         accept_id_token: table.flag("accept_id_token"),
         client: table.table("client").and_then(client),
+        name: defaults.name,
+        issuer: defaults.issuer,
     };
-    issuer.map(|_| settings)
+    there.then_some(realm)
 }
 
-fn client(mut table: Table<'_>) -> Option<ClientSettings> {
+fn client(mut table: Table<'_>) -> Option<RealmClient> {
     let id = table.required("id", "write our client id at this realm");
     let fix = "write client_secret_basic, client_secret_post, private_key_jwt, federated_file or none";
     let there = table.has("auth");
-    let auth = table.word("auth", &CLIENT_AUTH);
+    let auth = table.word("auth", &RealmClient::AUTH);
     if !there {
         table.sink.report(table.path(), "auth is missing", fix);
     }
@@ -160,7 +158,7 @@ fn client(mut table: Table<'_>) -> Option<ClientSettings> {
         }
     }
     table.done();
-    Some(ClientSettings { id: id?, auth: auth?.to_owned(), secret_file, key_file, token_file })
+    Some(RealmClient { id: id?, auth: auth?.to_owned(), secret_file, key_file, token_file })
 }
 
 /// Reads all links.

@@ -25,6 +25,9 @@ pub(super) fn server(root: &mut Table<'_>, known: &Known, passthrough: bool) -> 
     });
     let server = ServerConfig {
         listen: listen.unwrap_or(defaults.listen),
+        metrics_listen: table.parsed("metrics_listen", "write an IP address and a port, as \"0.0.0.0:9090\"", |text| {
+            text.parse::<SocketAddr>().map_err(|_| "not an address")
+        }),
         resource,
         audiences: table.texts("audiences"),
         home_realms: known.realm_list(&mut table, "home_realms", false),
@@ -48,6 +51,9 @@ pub(super) fn server(root: &mut Table<'_>, known: &Known, passthrough: bool) -> 
             address_range,
         ),
     };
+    if server.metrics_listen.is_some_and(|address| address.port() != 0 && address == server.listen) {
+        table.report("metrics_listen", "is the address of listen", "give the metrics another port, or remove it");
+    }
     if known.is_local() {
         without_realms(&table, &server);
     } else {

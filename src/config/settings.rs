@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
+use crate::dispatch::CallLimits;
 use crate::inventory::{BindRule, Entry, SourceConfig};
 use crate::model::{Access, RealmName};
+use crate::realm::RealmConfig;
+use crate::{pool, server};
 
 /// Everything that a configuration says.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub struct Config {
     /// `[gateway]`.
     pub gateway: GatewaySettings,
     /// `[realms.*]`, by name.
-    pub realms: Vec<RealmSettings>,
+    pub realms: Vec<RealmConfig>,
     /// `[links.*]`, by name.
     pub links: Vec<LinkSettings>,
     /// `[clusters.*]`, by name: the operator's own entries.
@@ -28,6 +29,8 @@ pub struct Config {
     pub binds: Vec<BindRule>,
     /// `[policy]`.
     pub policy: PolicySettings,
+    /// `[limits]`.
+    pub limits: LimitSettings,
     /// What stands in for clusters that nobody configured; `None` = something is configured.
     pub default_source: Option<DefaultSource>,
 }
@@ -53,6 +56,8 @@ pub enum DefaultSource {
 pub struct ServerConfig {
     /// Where to listen; loopback port 8080 unless written.
     pub listen: SocketAddr,
+    /// Where `/metrics` is served beside the main listener, to whoever comes; `None` = nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// RFC 9728 resource identifier, exactly as written, and an audience that callers may carry.
     pub resource: Option<String>,
     /// Further accepted audiences.
@@ -87,6 +92,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            metrics_listen: None,
             resource: None,
             audiences: Vec::new(),
             home_realms: Vec::new(),
@@ -121,54 +127,6 @@ pub struct GatewaySettings {
     pub server_names: Vec<String>,
 }
 
-/// `[realms.<name>]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RealmSettings {
-    /// Its name.
-    pub name: RealmName,
-    /// The issuer, exactly as written.
-    pub issuer: String,
-    /// The discovery document, where it is not below the issuer.
-    pub discovery_url: Option<String>,
-    /// Keys from a file instead of from the network.
-    pub jwks_file: Option<PathBuf>,
-    /// PEM certificates that the realm is checked against; `None` = the system's.
-    pub ca: Option<Arc<[u8]>>,
-    /// The realm may be at a private address.
-    pub allow_private: bool,
-    /// Accepted JWS algorithms, a subset of [`ALGORITHMS`].
-    pub algorithms: Vec<String>,
-    /// Claim of the username.
-    pub username_claim: String,
-    /// Claim of the groups.
-    pub groups_claim: String,
-    /// One of [`PROFILES`].
-    pub profile: String,
-    /// Accepted `azp` values; empty = all.
-    pub allowed_clients: Vec<String>,
-    /// Longest accepted lifetime of a token, inclusive.
-    pub max_token_lifetime: Duration,
-    /// Accept ID tokens, for passthrough and impersonate only.
-    pub accept_id_token: bool,
-    /// Our own client there.
-    pub client: Option<ClientSettings>,
-}
-
-/// `[realms.<name>.client]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSettings {
-    /// Its client id.
-    pub id: String,
-    /// One of [`CLIENT_AUTH`].
-    pub auth: String,
-    /// For `client_secret_…`: the file with the secret.
-    pub secret_file: Option<PathBuf>,
-    /// For `private_key_jwt`: the file with the PEM key.
-    pub key_file: Option<PathBuf>,
-    /// For `federated_file`: the file with the projected token, read anew each time; it need not exist yet.
-    pub token_file: Option<PathBuf>,
-}
-
 /// `[links.<name>]`: how a caller of one realm gets a token of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSettings {
@@ -182,6 +140,17 @@ pub struct LinkSettings {
     pub audience: Option<String>,
     /// Scope to request on the first leg.
     pub scope: Option<String>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Of the listener; fixed while the process runs.
+    pub listener: server::Limits,
+    /// Of tool calls.
+    pub calls: CallLimits,
+    /// Of the traffic with each cluster.
+    pub clusters: pool::Limits,
 }
 
 /// `[policy]`: hard limits.
@@ -213,16 +182,6 @@ pub struct DeniedSettings {
     /// Denied classes of access; empty = all.
     pub access: Vec<Access>,
 }
-
-/// Asymmetric algorithms of JWS that a realm may use; HMAC and `none` are not among them on purpose.
-pub const ALGORITHMS: [&str; 9] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
-
-/// Named quirks of identity providers.
-pub const PROFILES: [&str; 3] = ["rfc", "keycloak", "dex"];
-
-/// How our client authenticates at a realm.
-pub const CLIENT_AUTH: [&str; 5] =
-    ["client_secret_basic", "client_secret_post", "private_key_jwt", "federated_file", "none"];
 
 /// All strategies.
 pub const STRATEGIES: [&str; 8] =

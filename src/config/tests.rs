@@ -36,7 +36,7 @@ fn the_samples_are_valid() {
     assert!(!two.is_local());
     assert_eq!(two.realms.iter().map(|realm| realm.name.as_str()).collect::<Vec<_>>(), ["corp", "plant"]);
     let corp = two.realms.first().unwrap();
-    assert_eq!((corp.profile.as_str(), corp.max_token_lifetime), ("keycloak", Duration::from_secs(12 * 3600)));
+    assert_eq!((corp.profile.word(), corp.max_token_lifetime), ("keycloak", Duration::from_secs(12 * 3600)));
     let link = two.links.first().unwrap();
     assert_eq!((link.from.as_str(), link.to.as_str(), link.scope.as_deref()), ("corp", "plant", Some("access-plant")));
     let plant = two.clusters.iter().find(|entry| entry.name.as_str() == "plant-1").unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::ReloadStatus;
 use crate::auth::Authenticator;
@@ -43,26 +44,33 @@ pub struct Live {
     pub seal: Arc<Seal>,
     /// What became of the last reload; `app` shares one value between all generations.
     pub status: Arc<ReloadStatus>,
-    profiles: Mutex<HashMap<Vec<bool>, Arc<Vec<ToolInfo>>>>,
+    /// Bounds of tool calls.
+    pub calls: CallLimits,
+    /// Empty in a new generation.
+    pub profiles: Profiles,
 }
 
-/// The parts of a generation.
-#[derive(Debug)]
-pub struct Parts {
-    /// Counts up with each reload.
-    pub generation: u64,
-    /// Who may come in.
-    pub auth: Arc<Authenticator>,
-    /// Which clusters there are.
-    pub inventory: Snapshot,
-    /// What is allowed.
-    pub policy: Policy,
-    /// How clusters are reached.
-    pub pool: Pool,
-    /// The tools.
-    pub catalog: Arc<Catalog>,
-    /// Keys of continue handles.
-    pub seal: Arc<Seal>,
+/// The lists of callable tools that were made so far.
+#[derive(Debug, Default)]
+pub struct Profiles(Mutex<HashMap<Vec<bool>, Arc<Vec<ToolInfo>>>>);
+
+/// Bounds of tool calls; a reload changes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Time for one tool call.
+    pub deadline: Duration,
+    /// Tool calls per second of one caller, on average; at least 1.
+    pub per_second: u32,
+    /// Tool calls that one caller may make at once after a pause; at least 1.
+    pub burst: u32,
+    /// Tool calls of one caller in flight; at least 1.
+    pub in_flight: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(60), per_second: 100, burst: 200, in_flight: 16 }
+    }
 }
 
 /// A tool as clients see it.
@@ -87,18 +95,11 @@ pub struct ToolInfo {
 }
 
 impl Live {
-    /// Puts a generation together.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { generation, auth, inventory, policy, pool, catalog, seal } = parts;
-        let (status, profiles) = (Arc::default(), Mutex::default());
-        Self { generation, auth, inventory, policy, pool, catalog, seal, status, profiles }
-    }
-
     /// The tools that `principal` may call, by name. Callers with the same tools share one list.
     pub fn tools(&self, principal: &Principal) -> Arc<Vec<ToolInfo>> {
         let callable: Vec<bool> =
             self.catalog.iter().map(|entry| self.policy.may_call(principal, entry.spec.tool_ref())).collect();
-        let mut profiles = self.profiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut profiles = self.profiles.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tools) = profiles.get(&callable) {
             return Arc::clone(tools);
         }

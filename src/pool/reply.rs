@@ -52,7 +52,7 @@ pub(super) fn code(outcome: &Result<Reply, TransportError>) -> &'static str {
         Err(TransportError::Connect(_)) => "connect",
         Err(TransportError::Broken(_) | TransportError::Body(_)) => "broken",
         Err(TransportError::Timeout(_)) => "timeout",
-        Err(TransportError::TooLarge) => "too_large",
+        Err(TransportError::TooLarge(_)) => "too_large",
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn unreachable(error: &TransportError) -> Failure {
             let cause = format!("no answer within {} s", after.as_secs_f32());
             failure("cluster_timeout", cause).retry(Duration::from_secs(5))
         }
-        TransportError::TooLarge => Failure::new(FailureKind::Cluster, "answer_too_large", error.to_string())
+        TransportError::TooLarge(_) => Failure::new(FailureKind::Cluster, "answer_too_large", error.to_string())
             .hint("Narrow it with namespace, labelSelector or limit"),
     }
 }

@@ -119,7 +119,7 @@ impl Sender {
             let left = self.left()?;
             let sent = Instant::now();
             let outcome = self.transport.send(request, left).await;
-            attempt.end(Contact::of(&outcome));
+            attempt.end(Contact::of(&outcome, self.upstream.limits().connect));
             drop(turn);
             let cluster = self.permit.target().cluster.name.as_str();
             self.metrics.upstream(cluster, operation.verb, code(&outcome), sent.elapsed());

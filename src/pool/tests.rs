@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use super::credential::{self, CompileContext, Compiled};
 use super::send::{Ask, Sender};
 use super::upstream::Upstream;
-use super::{Pool, transport::Transport};
+use super::{Limits, Pool, transport::Transport};
 use crate::inventory::{ClusterSettings, Entry};
 use crate::model::{
     Access, Admission, Caller, Cluster, ClusterKey, ClusterKind, ClusterName, Endpoint, FailureKind, KeyHasher,
@@ -133,11 +133,11 @@ async fn sender(server: &str, key: impl FnOnce(ClusterKey) -> ClusterKey) -> Sen
     let (cluster, compiled) = compiled(&entry);
     let credential = compiled.strategy.credential(&caller()).await.unwrap();
     let key = key(compiled.key);
-    let upstream = Arc::new(Upstream::new(key, entry.endpoint.clone()));
+    let upstream = Arc::new(Upstream::new(key, entry.endpoint.clone(), Limits::default()));
     Sender {
         call: upstream.breaker().call(),
         upstream,
-        transport: Arc::new(Transport::new(key, &entry.endpoint, None).unwrap()),
+        transport: Arc::new(Transport::new(key, &entry.endpoint, None, Limits::default()).unwrap()),
         credential,
         strategy: compiled.strategy,
         permit: permit(&cluster),
@@ -185,15 +185,15 @@ async fn a_credential_of_another_cluster_key_does_not_leave() {
 async fn a_destination_lives_on_while_its_key_does() {
     crate::auth::install_crypto();
     let (url, _) = counting().await;
-    let first = Pool::new([compiled(&entry(&url))], None);
+    let first = Pool::new([compiled(&entry(&url))], None, Limits::default());
     let (cluster, again) = compiled(&entry(&url));
-    let second = Pool::new([(Arc::clone(&cluster), again)], Some(&first));
+    let second = Pool::new([(Arc::clone(&cluster), again)], Some(&first), Limits::default());
     let upstream = |pool: &Pool| Arc::as_ptr(&pool.destinations[&cluster.key].upstream);
     assert_eq!(upstream(&first), upstream(&second));
     let mut changed = entry(&url);
     changed.settings.audiences.push("more".into());
     let (cluster, compiled) = compiled(&changed);
-    let third = Pool::new([(Arc::clone(&cluster), compiled)], Some(&second));
+    let third = Pool::new([(Arc::clone(&cluster), compiled)], Some(&second), Limits::default());
     assert_eq!(third.destinations.len(), 1);
     assert!(!second.destinations.contains_key(&cluster.key));
 }
@@ -248,9 +248,9 @@ async fn counts_outlive_a_generation() {
     crate::auth::install_crypto();
     let (url, _) = counting().await;
     let (cluster, strategy) = compiled(&entry(&url));
-    let first = Pool::new([(Arc::clone(&cluster), strategy)], None);
+    let first = Pool::new([(Arc::clone(&cluster), strategy)], None, Limits::default());
     first.metrics().decision("allowed");
-    let second = Pool::new([], Some(&first));
+    let second = Pool::new([], Some(&first), Limits::default());
     assert!(Arc::ptr_eq(first.metrics(), second.metrics()));
     assert_eq!(first.breaker(&cluster.key), Some(BreakerState::Closed));
     assert_eq!(second.breaker(&cluster.key), None);

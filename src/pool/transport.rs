@@ -21,17 +21,10 @@ use tower::BoxError;
 use tower::timeout::Timeout;
 use tower::util::BoxCloneSyncService;
 
+use super::Limits;
 use super::credential::TlsIdentity;
 use crate::model::{ClusterKey, Endpoint};
 
-/// TCP connect and TLS handshake together.
-pub const CONNECT: Duration = Duration::from_secs(3);
-/// From the request sent to the first byte of the answer.
-pub const FIRST_BYTE: Duration = Duration::from_secs(15);
-/// A whole buffered answer.
-pub const TOTAL: Duration = Duration::from_secs(30);
-/// Body of a buffered answer, in bytes.
-pub const MAX_BODY: usize = 32 * 1024 * 1024;
 /// An idle connection is closed after this.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -42,6 +35,7 @@ type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, 
 pub struct Transport {
     key: ClusterKey,
     base: Uri,
+    limits: Limits,
     client: Client<Connector, Full<Bytes>>,
 }
 
@@ -81,8 +75,8 @@ pub enum TransportError {
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
     /// The answer is larger than we take.
-    #[error("the answer is larger than {} MiB", MAX_BODY / 1024 / 1024)]
-    TooLarge,
+    #[error("the answer is larger than {} MiB", .0 / 1024 / 1024)]
+    TooLarge(usize),
     /// The answer broke off.
     #[error("the answer broke off")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -93,7 +87,7 @@ pub enum TransportError {
 pub struct Reply {
     /// Status line and headers.
     pub head: http::response::Parts,
-    /// The body, at most [`MAX_BODY`].
+    /// The body, at most [`Limits::answer_bytes`].
     pub body: Bytes,
 }
 
@@ -102,7 +96,12 @@ impl Transport {
     ///
     /// # Errors
     /// When the endpoint or the TLS material is not usable.
-    pub fn new(key: ClusterKey, endpoint: &Endpoint, identity: Option<&TlsIdentity>) -> Result<Self, SetupError> {
+    pub fn new(
+        key: ClusterKey,
+        endpoint: &Endpoint,
+        identity: Option<&TlsIdentity>,
+        limits: Limits,
+    ) -> Result<Self, SetupError> {
         let base: Uri = endpoint.server.parse().map_err(SetupError::Server)?;
         let mut config = kube::Config::new(base.clone());
         config.accept_invalid_certs = endpoint.insecure;
@@ -118,14 +117,14 @@ impl Transport {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT));
+        http.set_connect_timeout(Some(limits.connect));
         let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         if let Some(name) = &endpoint.tls_server_name {
             let name = ServerName::try_from(name.clone()).map_err(SetupError::ServerName)?;
             builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
         }
         let connector =
-            BoxCloneSyncService::new(Timeout::new(builder.enable_all_versions().wrap_connector(http), CONNECT));
+            BoxCloneSyncService::new(Timeout::new(builder.enable_all_versions().wrap_connector(http), limits.connect));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
@@ -133,7 +132,7 @@ impl Transport {
             .http2_keep_alive_interval(Duration::from_secs(15))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .build(connector);
-        Ok(Self { key, base, client })
+        Ok(Self { key, base, limits, client })
     }
 
     /// The cluster key that these connections belong to.
@@ -150,19 +149,19 @@ impl Transport {
         format!("{}{path}", base.trim_end_matches('/')).parse()
     }
 
-    /// Sends one request and reads the whole answer, within `deadline` (at most [`TOTAL`]). Redirects are not followed.
+    /// Sends one request and reads the whole answer, within `deadline` (at most [`Limits::answer`]). Redirects are not followed.
     ///
     /// # Errors
     /// Everything but an HTTP answer.
     pub async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
-        let total = deadline.min(TOTAL);
+        let total = deadline.min(self.limits.answer);
         let whole = async {
-            let first = total.min(FIRST_BYTE);
+            let first = total.min(self.limits.first_byte);
             let response = tokio::time::timeout(first, self.client.request(request))
                 .await
                 .map_err(|_elapsed| TransportError::Timeout(first))?
                 .map_err(sent)?;
-            read(response).await
+            read(response, self.limits.answer_bytes).await
         };
         tokio::time::timeout(total, whole).await.map_err(|_elapsed| TransportError::Timeout(total))?
     }
@@ -172,19 +171,19 @@ fn sent(error: ClientError) -> TransportError {
     if error.is_connect() { TransportError::Connect(error) } else { TransportError::Broken(error) }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Reply, TransportError> {
+async fn read(response: Response<Incoming>, most: usize) -> Result<Reply, TransportError> {
     let (head, body) = response.into_parts();
-    let collected = Limited::new(body, MAX_BODY).collect().await;
+    let collected = Limited::new(body, most).collect().await;
     match collected {
         Ok(body) => Ok(Reply { head, body: body.to_bytes() }),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(TransportError::TooLarge),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(TransportError::TooLarge(most)),
         Err(error) => Err(TransportError::Body(error)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Transport;
+    use super::{Limits, Transport};
     use crate::model::{ClusterKey, Endpoint, KeyHasher};
 
     #[tokio::test]
@@ -192,7 +191,8 @@ mod tests {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let endpoint =
             Endpoint { server: "https://h:6443/k8s/c1".into(), ca: None, tls_server_name: None, insecure: false };
-        let transport = Transport::new(ClusterKey::from(KeyHasher::new("t")), &endpoint, None).unwrap();
+        let transport =
+            Transport::new(ClusterKey::from(KeyHasher::new("t")), &endpoint, None, Limits::default()).unwrap();
         let url = transport.url("/clusters/root/api/v1/pods?limit=1").unwrap();
         assert_eq!(url.to_string(), "https://h:6443/k8s/c1/clusters/root/api/v1/pods?limit=1");
     }

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::Limits;
 use super::breaker::Breaker;
 use super::credential::TlsIdentity;
 use super::transport::{SetupError, Transport};
 use crate::model::{ClusterKey, Endpoint};
 
-/// Requests under way to one cluster, at most.
-const CONCURRENCY: usize = 64;
 /// Client-certificate identities with warm connections, at most; beyond, all of them are dropped and made anew.
 const IDENTITIES: usize = 64;
 
@@ -20,15 +19,16 @@ const IDENTITIES: usize = 64;
 pub(super) struct Upstream {
     key: ClusterKey,
     endpoint: Endpoint,
+    limits: Limits,
     transports: Mutex<HashMap<Option<[u8; 32]>, Arc<Transport>>>,
     turns: Semaphore,
     breaker: Breaker,
 }
 
 impl Upstream {
-    pub(super) fn new(key: ClusterKey, endpoint: Endpoint) -> Self {
-        let turns = Semaphore::new(CONCURRENCY);
-        Self { key, endpoint, transports: Mutex::default(), turns, breaker: Breaker::new() }
+    pub(super) fn new(key: ClusterKey, endpoint: Endpoint, limits: Limits) -> Self {
+        let turns = Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        Self { key, endpoint, limits, transports: Mutex::default(), turns, breaker: Breaker::new() }
     }
 
     /// The transport for a TLS identity; made at the first call.
@@ -38,12 +38,17 @@ impl Upstream {
         if let Some(transport) = transports.get(&slot) {
             return Ok(Arc::clone(transport));
         }
-        let transport = Arc::new(Transport::new(self.key, &self.endpoint, identity)?);
+        let transport = Arc::new(Transport::new(self.key, &self.endpoint, identity, self.limits)?);
         if transports.len() >= IDENTITIES {
             transports.clear();
         }
         transports.insert(slot, Arc::clone(&transport));
         Ok(transport)
+    }
+
+    /// What it was made with.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Whether connections can be had, by the latest requests.

@@ -278,7 +278,7 @@ impl Http {
         extensions.insert(Arc::clone(&live));
         extensions.insert(id.clone());
         extensions.insert(sign_in.clone());
-        let within = self.limits.call_deadline + BEYOND_DEADLINE;
+        let within = live.calls.deadline + BEYOND_DEADLINE;
         let Ok(response) = timeout(within, self.mcp.handle(request)).await else {
             tracing::error!("MCP did not answer within its deadline");
             return problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer within the deadline");

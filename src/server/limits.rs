@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use super::Limits;
+use crate::dispatch::{CallLimits, Live};
 use crate::model::{Failure, FailureKind, KeyHasher, Principal};
 
 /// Callers with nothing left to remember are forgotten after so many calls. Beyond those, the table holds who called
@@ -30,13 +31,20 @@ type Busy = Mutex<HashMap<Key, usize>>;
 /// The accounts of all callers.
 #[derive(Debug)]
 pub(super) struct CallerLimits<C: Clock = MonotonicClock> {
-    rate: RateLimiter<Key, HashMapStateStore<Key>, C, NoOpMiddleware<C::Instant>>,
+    rates: ArcSwap<Rates<C>>,
     clock: C,
     calls: AtomicUsize,
     /// Callers with calls in flight, and how many.
     busy: Arc<Busy>,
-    most: usize,
-    per_second: u32,
+}
+
+/// How fast callers are. A reload that changes the limits makes a new one, in which everybody starts afresh.
+#[derive(Debug)]
+struct Rates<C: Clock> {
+    /// The generation that it was made for.
+    generation: u64,
+    limits: CallLimits,
+    limiter: RateLimiter<Key, HashMapStateStore<Key>, C, NoOpMiddleware<C::Instant>>,
 }
 
 /// One call in flight; its place is free again when this is dropped.
@@ -58,49 +66,70 @@ impl Drop for Place {
     }
 }
 
+impl Default for CallerLimits {
+    fn default() -> Self {
+        Self::with_clock(CallLimits::default(), MonotonicClock)
+    }
+}
+
 impl CallerLimits {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self::with_clock(limits, MonotonicClock)
+    /// Takes one call in, or says why not and when to try again. The limits are those of the call's generation.
+    pub(super) fn admit(&self, principal: &Principal, live: &Live) -> Result<Place, Failure> {
+        self.admit_by(principal, (live.generation, live.calls))
     }
 }
 
 impl<C: Clock + Clone> CallerLimits<C> {
-    fn with_clock(limits: &Limits, clock: C) -> Self {
-        let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::per_second(at_least_one(limits.caller_calls_per_second))
-            .allow_burst(at_least_one(limits.caller_burst));
-        Self {
-            rate: RateLimiter::hashmap_with_clock(quota, clock.clone()),
-            clock,
-            calls: AtomicUsize::new(0),
-            busy: Arc::default(),
-            most: limits.caller_in_flight.max(1),
-            per_second: limits.caller_calls_per_second,
-        }
+    fn with_clock(limits: CallLimits, clock: C) -> Self {
+        let rates = ArcSwap::from_pointee(rates(0, limits, clock.clone()));
+        Self { rates, clock, calls: AtomicUsize::new(0), busy: Arc::default() }
     }
 
-    /// Takes one call in, or says why not and when to try again.
-    pub(super) fn admit(&self, principal: &Principal) -> Result<Place, Failure> {
+    /// The accounts for the limits of a generation. A call of an older one changes nothing.
+    fn rates(&self, (generation, limits): (u64, CallLimits)) -> arc_swap::Guard<Arc<Rates<C>>> {
+        let current = self.rates.load();
+        if generation <= current.generation || current.limits == limits {
+            return current;
+        }
+        self.rates.rcu(|current| {
+            if generation <= current.generation || current.limits == limits {
+                Arc::clone(current)
+            } else {
+                Arc::new(rates(generation, limits, self.clock.clone()))
+            }
+        });
+        self.rates.load()
+    }
+
+    fn admit_by(&self, principal: &Principal, generation: (u64, CallLimits)) -> Result<Place, Failure> {
+        let rates = self.rates(generation);
         let key = KeyHasher::new("caller").field("iss", &principal.iss).field("sub", &principal.sub).finish();
         if self.calls.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            self.rate.retain_recent();
-            self.rate.shrink_to_fit();
+            rates.limiter.retain_recent();
+            rates.limiter.shrink_to_fit();
         }
-        self.rate.check_key(&key).map_err(|until| {
+        rates.limiter.check_key(&key).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now()).max(Duration::from_millis(1));
-            let cause = format!("more than {} calls per second", self.per_second);
+            let cause = format!("more than {} calls per second", rates.limits.per_second);
             refusal("too_fast", cause, "Wait, then ask for more at once: a list instead of many gets").retry(wait)
         })?;
+        let most = rates.limits.in_flight.max(1);
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = busy.entry(key).or_default();
-        if *calls >= self.most {
-            let cause = format!("{} of your calls are under way", self.most);
+        if *calls >= most {
+            let cause = format!("{most} of your calls are under way");
             return Err(refusal("too_many_calls", cause, "Wait for their answers, then call again").retry(SOON));
         }
         *calls += 1;
         drop(busy);
         Ok(Place { busy: Arc::clone(&self.busy), key })
     }
+}
+
+fn rates<C: Clock>(generation: u64, limits: CallLimits, clock: C) -> Rates<C> {
+    let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    let quota = Quota::per_second(at_least_one(limits.per_second)).allow_burst(at_least_one(limits.burst));
+    Rates { generation, limits, limiter: RateLimiter::hashmap_with_clock(quota, clock) }
 }
 
 fn refusal(code: &'static str, cause: String, hint: &str) -> Failure {
@@ -113,13 +142,23 @@ mod tests {
 
     use governor::clock::FakeRelativeClock;
 
-    use super::{CallerLimits, SWEEP_EVERY};
-    use crate::model::{Failure, FailureKind};
-    use crate::server::Limits;
+    use super::{CallerLimits, Place, SWEEP_EVERY};
+    use crate::dispatch::CallLimits;
+    use crate::model::{Failure, FailureKind, Principal};
     use crate::server::tests::principal;
 
-    fn limits(clock: &FakeRelativeClock, most: usize) -> CallerLimits<FakeRelativeClock> {
-        CallerLimits::with_clock(&Limits { caller_in_flight: most, ..Limits::default() }, clock.clone())
+    /// The limits of one generation.
+    struct One(CallerLimits<FakeRelativeClock>, CallLimits);
+
+    impl One {
+        fn admit(&self, principal: &Principal) -> Result<Place, Failure> {
+            self.0.admit_by(principal, (1, self.1))
+        }
+    }
+
+    fn limits(clock: &FakeRelativeClock, most: usize) -> One {
+        let limits = CallLimits { in_flight: most, ..CallLimits::default() };
+        One(CallerLimits::with_clock(limits, clock.clone()), limits)
     }
 
     fn refused(failure: &Failure, code: &str) -> u128 {
@@ -153,7 +192,7 @@ mod tests {
         drop(places.pop());
         places.push(limits.admit(&alice).unwrap());
         drop((places, other));
-        assert!(limits.busy.lock().unwrap().is_empty(), "nobody is remembered without a call");
+        assert!(limits.0.busy.lock().unwrap().is_empty(), "nobody is remembered without a call");
     }
 
     #[test]
@@ -176,6 +215,21 @@ mod tests {
             drop(limits.admit(&principal(&n.to_string())).unwrap());
             clock.advance(Duration::from_millis(20));
         }
-        assert!(limits.rate.len() <= SWEEP_EVERY, "{} callers", limits.rate.len());
+        let known = limits.0.rates.load().limiter.len();
+        assert!(known <= SWEEP_EVERY, "{known} callers");
+    }
+
+    #[test]
+    fn a_reload_changes_the_limits_and_a_call_of_the_old_generation_does_not_change_them_back() {
+        let limits = CallerLimits::with_clock(CallLimits::default(), FakeRelativeClock::default());
+        let alice = principal("alice");
+        let (old, new) = (CallLimits::default(), CallLimits { per_second: 1, burst: 2, ..CallLimits::default() });
+        limits.admit_by(&alice, (1, old)).unwrap();
+        for _ in 0..2 {
+            limits.admit_by(&alice, (2, new)).unwrap();
+        }
+        refused(&limits.admit_by(&alice, (2, new)).unwrap_err(), "too_fast");
+        refused(&limits.admit_by(&alice, (1, old)).unwrap_err(), "too_fast");
+        limits.admit_by(&alice, (3, old)).expect("and back, by a newer generation");
     }
 }

@@ -105,7 +105,6 @@ pub(super) struct Handler(Arc<Inner>);
 struct Inner {
     live: LiveSource,
     identity: Identity,
-    deadline: Duration,
     calls: Semaphore,
     callers: CallerLimits,
     ids: RequestIds,
@@ -131,9 +130,8 @@ impl Handler {
         Self(Arc::new(Inner {
             live,
             identity,
-            deadline: limits.call_deadline,
             calls,
-            callers: CallerLimits::new(&limits),
+            callers: CallerLimits::default(),
             ids: RequestIds::new(),
             info,
             meta,
@@ -167,7 +165,7 @@ impl Handler {
             let full = Failure::new(FailureKind::Overloaded, "overloaded", "too many calls in flight");
             return Some(Err(full.retry(Duration::from_secs(1))));
         };
-        let _place = match self.0.callers.admit(call.caller.principal()) {
+        let _place = match self.0.callers.admit(call.caller.principal(), &call.live) {
             Ok(place) => place,
             Err(refusal) => return Some(Err(refusal)),
         };
@@ -250,7 +248,7 @@ impl ServerHandler for Handler {
             realm = caller.principal().realm.as_str(),
             generation = live.generation
         );
-        let metrics = Arc::clone(live.metrics());
+        let (metrics, deadline) = (Arc::clone(live.metrics()), live.calls.deadline);
         let tool = live.catalog.get(&request.name).map_or("unknown", |entry| entry.spec.name);
         let call = Call {
             live,
@@ -259,7 +257,7 @@ impl ServerHandler for Handler {
             arguments: request.arguments.unwrap_or_default(),
             cancel: cx.ct.child_token(),
             request_id: id.as_str().to_owned(),
-            deadline: self.0.deadline,
+            deadline,
         };
         let began = Instant::now();
         let ended = self.run(call, &cx.ct).instrument(span.clone()).await;

@@ -151,6 +151,7 @@ mod tests {
             legacy_sessions: false,
             limits: Limits::default(),
             scopes_supported: Vec::new(),
+            metrics_listen: None,
         }
     }
 

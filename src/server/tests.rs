@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Limits, LiveSource, Server, ServerConfig, ServerError, Tls};
 use crate::auth::{AuthConfig, Authenticator, Keys, LocalMode};
-use crate::dispatch::{Live, Parts};
+use crate::dispatch::{CallLimits, Live, Profiles, ReloadStatus};
 use crate::inventory::Snapshot;
 use crate::model::{Admission, Caller, Principal, RealmName, SubjectToken};
 use crate::output::Seal;
@@ -27,6 +27,10 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// A generation that serves nobody.
 pub(super) fn live() -> LiveSource {
+    live_with(CallLimits::default())
+}
+
+pub(super) fn live_with(calls: CallLimits) -> LiveSource {
     crate::auth::install_crypto();
     let config = AuthConfig {
         realms: Vec::new(),
@@ -39,7 +43,7 @@ pub(super) fn live() -> LiveSource {
         local: LocalMode::Off,
         generation: 1,
     };
-    let parts = Parts {
+    let live = Live {
         generation: 1,
         auth: Arc::new(Authenticator::new(config, Arc::new(Keys::new())).unwrap()),
         inventory: Snapshot::new(Vec::new(), BTreeMap::new()),
@@ -47,8 +51,11 @@ pub(super) fn live() -> LiveSource {
         pool: Pool::default(),
         catalog: Arc::new(Catalog::new(&[]).unwrap()),
         seal: Arc::new(Seal::random().unwrap()),
+        status: Arc::new(ReloadStatus::default()),
+        calls,
+        profiles: Profiles::default(),
     };
-    Arc::new(ArcSwap::from_pointee(Live::new(parts)))
+    Arc::new(ArcSwap::from_pointee(live))
 }
 
 pub(super) fn principal(sub: &str) -> Principal {
@@ -83,6 +90,7 @@ pub(super) fn config(limits: Limits) -> ServerConfig {
         legacy_sessions: false,
         limits,
         scopes_supported: Vec::new(),
+        metrics_listen: None,
     }
 }
 

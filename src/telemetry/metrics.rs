@@ -93,6 +93,11 @@ struct Cache {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reload {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Version {
     version: &'static str,
 }
@@ -156,6 +161,7 @@ pub struct Metrics {
     hits: Counts<Cache>,
     misses: Counts<Cache>,
     generation: Gauge,
+    reloads: Counts<Reload>,
     alias_calls: Counts<ToolName>,
     alias_errors: Counts<ToolName>,
     alias_times: Times<ToolName>,
@@ -184,6 +190,7 @@ impl Default for Metrics {
             hits: add(&mut registry, metric::CACHE_HITS, Family::default()),
             misses: add(&mut registry, metric::CACHE_MISSES, Family::default()),
             generation: add(&mut registry, metric::GENERATION, Gauge::default()),
+            reloads: add(&mut registry, metric::RELOADS, Family::default()),
             alias_calls: add(&mut registry, metric::ALIAS_CALLS, Family::default()),
             alias_errors: add(&mut registry, metric::ALIAS_ERRORS, Family::default()),
             alias_times: add(&mut registry, metric::ALIAS_DURATION, times()),
@@ -254,6 +261,12 @@ impl Metrics {
     pub fn cache(&self, cache: &'static str, hit: bool) {
         let counts = if hit { &self.hits } else { &self.misses };
         counts.get_or_create(&Cache { cache }).inc();
+    }
+
+    /// One reload: published, or refused.
+    pub fn reload(&self, published: bool) {
+        let result = if published { "ok" } else { "refused" };
+        self.reloads.get_or_create(&Reload { result }).inc();
     }
 
     /// Everything, as OpenMetrics 1.0 text.

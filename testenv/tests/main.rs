@@ -11,6 +11,7 @@ mod lab {
 
 mod scenarios {
     pub mod commands;
+    pub mod configuration;
     pub mod door;
     pub mod failures;
     pub mod figures;
@@ -73,6 +74,10 @@ scenarios! {
     commands: [
         whoami_tools_and_call_take_a_token_file,
         realms_need_a_token_file_that_is_accepted,
+    ];
+    configuration: [
+        limits_change_with_a_reload,
+        metrics_have_a_listener_of_their_own,
     ];
     figures: [
         a_warm_call_is_one_request,

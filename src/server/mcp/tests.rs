@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 mod economy;
 
 use super::McpService;
-use crate::server::tests::{caller, live};
+use crate::dispatch::CallLimits;
+use crate::server::tests::{caller, live, live_with};
 use crate::server::{Limits, RequestIds, SignInCell};
 
 const MODERN: &str = "2026-07-28";
@@ -152,9 +153,8 @@ async fn the_description_of_a_tool_keeps_its_schema_and_hints() {
 
 #[tokio::test]
 async fn a_caller_that_calls_too_fast_is_told_when_to_call_again_and_every_call_is_counted() {
-    let live = live();
-    let limits = Limits { caller_calls_per_second: 1, caller_burst: 2, ..Limits::default() };
-    let service = McpService::new(Arc::clone(&live), limits, false, CancellationToken::new());
+    let live = live_with(CallLimits { per_second: 1, burst: 2, ..CallLimits::default() });
+    let service = McpService::new(Arc::clone(&live), Limits::default(), false, CancellationToken::new());
     let call = async |tool: &str, sub: &str| -> Value {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
         let mut asked = request(&message, &[("mcp-protocol-version", "2025-06-18")], true);

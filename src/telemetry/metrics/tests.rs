@@ -23,6 +23,8 @@ fn counted() -> Metrics {
     metrics.upstream("c1", "list", "200", TOOK);
     metrics.cache("discovery", true);
     metrics.cache("discovery", false);
+    metrics.reload(true);
+    metrics.reload(false);
     metrics
 }
 
@@ -53,6 +55,7 @@ fn calls_are_counted_under_both_names() {
         "k8s_mcp_tool_errors_total{tool_name=\"pods_list\"} 1",
         "k8s_mcp_http_requests_total{http_request_method=\"POST\",http_response_status_class=\"2xx\",url_path=\"/mcp\"} 1",
         "kubeferry_inventory_generation 7",
+        "kubeferry_inventory_reload_total{result=\"refused\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

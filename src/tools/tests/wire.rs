@@ -16,8 +16,8 @@ use crate::model::{
 };
 use crate::output::{Page, Presentation, render};
 use crate::policy::{Namespaces, Policy, PolicyConfig};
-use crate::pool::Pool;
 use crate::pool::credential::{self, CompileContext};
+use crate::pool::{Limits, Pool};
 
 /// Path with query → status and body; a path without query answers for all queries.
 pub(super) type Answers = BTreeMap<String, (u16, String)>;
@@ -140,7 +140,7 @@ impl World {
             current: false,
             key: compiled.key,
         });
-        let pool = Pool::new([(Arc::clone(&cluster), compiled)], None);
+        let pool = Pool::new([(Arc::clone(&cluster), compiled)], None, Limits::default());
         let policy = Policy::new(PolicyConfig { namespaces, ..PolicyConfig::default() });
         Self { cluster, pool, policy, asked }
     }
