@@ -222,6 +222,7 @@ fn connect_reason(error: &(dyn std::error::Error + 'static)) -> String {
         ("failed to lookup address", "the host name is unknown"),
         ("dns error", "the host name is unknown"),
         ("timed out", "no connection within 3 s"),
+        ("deadline has elapsed", "no connection within 3 s"),
         ("unreachable", "no route to the host"),
         ("tcp connect error", "the TCP connection failed"),
     ] {
@@ -269,6 +270,16 @@ mod tests {
         let nested = std::io::Error::other(std::io::Error::other(rustls));
         assert!(super::tls_reason(&nested).unwrap().contains("not signed by the CA"));
         assert_eq!(super::tls_reason(&std::io::Error::other("x")), None);
+    }
+
+    #[test]
+    fn what_dropped_every_packet_was_given_three_seconds() {
+        let elapsed = std::io::Error::new(std::io::ErrorKind::TimedOut, "tcp connect error: deadline has elapsed");
+        assert_eq!(super::connect_reason(&elapsed), "no connection within 3 s");
+        assert_eq!(
+            super::connect_reason(&std::io::Error::other("tcp connect error: odd")),
+            "the TCP connection failed"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use kube::client::ConfigExt;
@@ -149,19 +149,26 @@ impl Transport {
         format!("{}{path}", base.trim_end_matches('/')).parse()
     }
 
-    /// Sends one request and reads the whole answer, within `deadline` (at most [`Limits::answer`]). Redirects are not followed.
+    /// Sends one request and reads the whole answer, within `deadline` (at most [`Limits::answer`]). A connection on which
+    /// the first byte did not come in its time takes no further request: it may be dead, and with HTTP/2 nobody else would
+    /// find out. Redirects are not followed.
     ///
     /// # Errors
     /// Everything but an HTTP answer.
-    pub async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
+    pub async fn send(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
         let total = deadline.min(self.limits.answer);
+        let connection = capture_connection(&mut request);
         let whole = async {
             let first = total.min(self.limits.first_byte);
-            let response = tokio::time::timeout(first, self.client.request(request))
-                .await
-                .map_err(|_elapsed| TransportError::Timeout(first))?
-                .map_err(sent)?;
-            read(response, self.limits.answer_bytes).await
+            let response = tokio::time::timeout(first, self.client.request(request)).await.map_err(|_elapsed| {
+                if first == self.limits.first_byte
+                    && let Some(connection) = connection.connection_metadata().as_ref()
+                {
+                    connection.poison();
+                }
+                TransportError::Timeout(first)
+            })?;
+            read(response.map_err(sent)?, self.limits.answer_bytes).await
         };
         tokio::time::timeout(total, whole).await.map_err(|_elapsed| TransportError::Timeout(total))?
     }
