@@ -2,8 +2,10 @@
 
 pub mod apiserver;
 pub mod artifacts;
+pub mod cases;
 pub mod demo;
 pub mod etcd;
+pub mod faults;
 pub mod ferry;
 pub mod kcp;
 pub mod mcp;

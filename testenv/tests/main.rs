@@ -2,10 +2,16 @@
 //! against real ones by `scripts/test`.
 //!
 //! A scenario is a `pub async fn(&Scene) -> anyhow::Result<()>` in a file of `scenarios/`; the last test here fails when
-//! one was not listed.
+//! one was not listed. The catalogue of failures, `cases/`, has a table of its own, `cases/table.rs`.
+
+mod cases {
+    pub mod network;
+    mod table;
+}
 
 mod lab {
     pub mod bench;
+    pub mod case;
     pub mod scene;
 }
 

@@ -21,10 +21,11 @@ pub const CANARIES: [&str; 2] = ["canary-value", "Y2FuYXJ5LXZhbHVl"];
 /// Lines of the log that a failure shows.
 const TAIL: usize = 40;
 
-/// One world per lab, and whose turn it is: scenarios count requests, so they go one at a time.
-struct Stage {
+/// One world per lab, and whose turn it is: scenarios count requests, so each has the world for itself; cases count at
+/// servers of their own only, so they share it.
+pub(super) struct Stage {
     world: OnceCell<Result<World, String>>,
-    turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::RwLock<()>,
 }
 
 static SIMULATED: Stage = Stage::new();
@@ -32,7 +33,7 @@ static REAL: Stage = Stage::new();
 
 impl Stage {
     const fn new() -> Self {
-        Self { world: OnceCell::const_new(), turn: tokio::sync::Mutex::const_new(()) }
+        Self { world: OnceCell::const_new(), turn: tokio::sync::RwLock::const_new(()) }
     }
 
     fn of(lab: Lab) -> &'static Self {
@@ -41,6 +42,32 @@ impl Stage {
             Lab::Real => &REAL,
         }
     }
+
+    /// # Panics
+    /// When it does not start.
+    async fn world(&'static self, lab: Lab) -> &'static World {
+        let start = async || World::start(lab).await.map_err(|error| format!("{error:#}"));
+        let world = self.world.get_or_init(start).await;
+        world.as_ref().unwrap_or_else(|error| panic!("the world does not start: {error}"))
+    }
+}
+
+/// Runs `act` beside others that share the world.
+///
+/// # Panics
+/// When the world does not start.
+pub(super) fn beside<T>(lab: Lab, act: impl AsyncFnOnce(&'static World) -> T) -> T {
+    runtime().block_on(async {
+        let stage = Stage::of(lab);
+        let _turn = stage.turn.read().await;
+        act(stage.world(lab).await).await
+    })
+}
+
+/// One for all tests of this process: the servers of the world run on it.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().expect("a runtime starts"))
 }
 
 /// What a scenario gets.
@@ -49,7 +76,7 @@ pub struct Scene {
     pub world: &'static World,
     /// The program, with the world's configuration and the log at `trace`.
     pub ferry: Ferry,
-    tokens: Mutex<BTreeMap<(String, String), String>>,
+    tokens: Tokens,
 }
 
 /// Runs a scenario to its end. Whatever it does, no token and no Secret value may be in the log then.
@@ -57,21 +84,17 @@ pub struct Scene {
 /// # Panics
 /// When it fails, with the end of the program's log.
 pub fn play(lab: Lab, scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a, anyhow::Result<()>>) {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| Runtime::new().expect("a runtime starts"));
-    runtime.block_on(async {
+    runtime().block_on(async {
         let stage = Stage::of(lab);
-        let _turn = stage.turn.lock().await;
-        let start = async || World::start(lab).await.map_err(|error| format!("{error:#}"));
-        let world = stage.world.get_or_init(start).await;
-        let world = world.as_ref().unwrap_or_else(|error| panic!("the world does not start: {error}"));
+        let _turn = stage.turn.write().await;
+        let world = stage.world(lab).await;
         for realm in ["corp", "acme"] {
             world.realms.heal(realm);
         }
         let config = world.config();
         let ferry = Ferry::start(Some(&config), &[("KUBEFERRY_LOG", "trace")]).await;
         let ferry = ferry.unwrap_or_else(|error| panic!("kubeferry does not start: {error:#}"));
-        let scene = Scene { world, ferry, tokens: Mutex::default() };
+        let scene = Scene { world, ferry, tokens: Tokens::default() };
         scene.clear();
         let played = tokio::time::timeout(SCENARIO, AssertUnwindSafe(scenario(&scene)).catch_unwind()).await;
         let log = scene.ferry.log();
@@ -90,16 +113,12 @@ pub fn play(lab: Lab, scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture
 impl Scene {
     /// A user's token: one per scenario, remembered for the search of the log.
     pub fn token(&self, realm: &str, user: &str) -> String {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (realm.to_owned(), user.to_owned());
-        tokens.entry(key).or_insert_with(|| self.world.token(realm, user)).clone()
+        self.tokens.of(self.world, realm, user)
     }
 
     /// Remembers a token that [`Scene::token`] did not make.
     pub fn remember(&self, token: &str) {
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (String::new(), token.to_owned());
-        tokens.insert(key, token.to_owned());
+        self.tokens.remember(token);
     }
 
     /// A client of the newest generation with a user's token.
@@ -127,7 +146,31 @@ impl Scene {
 
     /// Fails when `text` holds a token of this scenario, a part of one, or the Secret's value.
     pub fn assert_no_secret(&self, text: &str) {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tokens.assert_none_in(text);
+    }
+}
+
+/// The tokens of one scenario or case, by realm and user.
+#[derive(Default)]
+pub(super) struct Tokens(Mutex<BTreeMap<(String, String), String>>);
+
+impl Tokens {
+    /// A user's token, always the same.
+    pub(super) fn of(&self, world: &World, realm: &str, user: &str) -> String {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (realm.to_owned(), user.to_owned());
+        tokens.entry(key).or_insert_with(|| world.token(realm, user)).clone()
+    }
+
+    /// Remembers a token that was made elsewhere.
+    pub(super) fn remember(&self, token: &str) {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert((String::new(), token.to_owned()), token.to_owned());
+    }
+
+    /// Fails when `text` holds one of them, a part of one, or the Secret's value.
+    pub(super) fn assert_none_in(&self, text: &str) {
+        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for ((realm, user), token) in tokens.iter() {
             let (signed, signature) = token.rsplit_once('.').unwrap_or((token, token));
             let claims = signed.rsplit('.').next().unwrap_or(signed);
@@ -151,11 +194,11 @@ fn around<'a>(text: &'a str, part: &str) -> &'a str {
 }
 
 #[expect(clippy::print_stdout, reason = "the output of a test is shown when it fails")]
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     println!("{text}");
 }
 
-fn tail(log: &str) -> String {
+pub(super) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
     format!("The end of kubeferry's log:\n{}", last.join("\n"))
