@@ -6,12 +6,15 @@
 //!
 //! A request goes through these files in this order: `server` (sockets, the log, `fault`s), `state`, in a kcp `kcp` (path
 //! to place, or `mount`), then `serve`: `authn` and `jwt` (who), `impersonate` (as whom), `rbac` (may they), and
-//! one of `discovery`, `reviews` or `objects` with `render`. `space` is one place with its types, store and rules.
+//! one of `discovery`, `reviews`, `kubelet`, `metrics` or `objects` with `render`. `space` is one place with its types, store and rules.
 //!
-//! Logs are those of a cluster without kubelets.
+//! Every Node object has a kubelet: logs of containers (`Scope::log`, also followed), log files, journals and log queries
+//! of nodes (`Scope::node_file`, `Scope::node_journal`), `stats/summary`. `metrics.k8s.io` is absent, served or down
+//! (`Scope::metrics`). `Simulator::inject` makes requests fail in nine ways, over HTTP/2 and HTTP/1.1.
 //!
-//! Not there yet: watching, server-side apply, subresources (exec, scale), `deletecollection`, OpenAPI,
-//! gzip, and whatever a controller would do. They answer as a server that does not know them.
+//! Not there: watching, server-side apply, the subresources exec, attach, portforward and scale, the proxies of pods and
+//! services, `deletecollection`, OpenAPI, gzip, and whatever a controller would do. They answer as a server that does not
+//! know them.
 
 mod authn;
 mod body;
@@ -25,7 +28,9 @@ mod fault;
 mod impersonate;
 mod jwt;
 mod kcp;
+mod kubelet;
 mod log;
+mod metrics;
 mod mount;
 mod objects;
 mod pod_cells;
@@ -59,7 +64,9 @@ pub use self::columns::PrinterColumn;
 pub use self::config::{Kind, SimConfig};
 pub use self::fault::Fault;
 pub use self::jwt::{JwtIssuer, Keys};
+pub use self::kubelet::ContainerLog;
 pub use self::log::RequestRecord;
+pub use self::metrics::{MetricsApi, Usage};
 pub use self::rbac::{Rule, User};
 pub use self::space::Scope;
 pub use self::types::ResourceType;

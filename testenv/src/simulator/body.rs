@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -13,6 +14,9 @@ use tokio::sync::Notify;
 
 /// What the simulator sends.
 pub(super) type Body = UnsyncBoxBody<Bytes, Cut>;
+
+/// A body before anything is done to it.
+pub(super) type Chunks = BoxStream<'static, Result<Bytes, Cut>>;
 
 /// Why an answer ends early: it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +39,42 @@ pub(super) fn whole(bytes: Bytes) -> Body {
 }
 
 /// The first `after` bytes, and then no more.
-pub(super) fn cut(bytes: &Bytes, after: usize) -> Body {
-    let sent = bytes.slice(..after.min(bytes.len()));
+pub(super) fn cut(chunks: Chunks, after: usize) -> Body {
+    let some = chunks.scan(after, |left, chunk| {
+        let chunk = chunk.map(|chunk| chunk.slice(..chunk.len().min(*left)));
+        *left -= chunk.as_ref().map_or(0, Bytes::len);
+        let more = *left > 0;
+        std::future::ready(Some((chunk, more)))
+    });
+    // Takes the chunk that fills the measure, and asks for none after it.
+    let some = stream::unfold(Some(some.boxed()), |some| async {
+        let mut some = some?;
+        let (chunk, more) = some.next().await?;
+        Some((chunk, more.then_some(some)))
+    });
     let end = stream::once(async {
         crate::poll::pause(BEFORE_CUT).await;
         Err(Cut)
     });
-    streamed(stream::iter([Ok(sent)]).chain(end))
+    streamed(some.chain(end))
 }
 
 /// One byte every so often.
-pub(super) fn drip(bytes: Bytes, every: Duration) -> Body {
-    streamed(stream::iter(0..bytes.len()).then(move |at| {
-        let drop = bytes.slice(at..=at);
-        async move {
-            crate::poll::pause(every).await;
-            Ok(drop)
-        }
+pub(super) fn drip(chunks: Chunks, every: Duration) -> Body {
+    let bytes = chunks.flat_map(|chunk| {
+        let bytes = chunk.unwrap_or_default();
+        stream::iter(0..bytes.len()).map(move |at| bytes.slice(at..=at))
+    });
+    streamed(bytes.then(move |byte| async move {
+        crate::poll::pause(every).await;
+        Ok(byte)
     }))
 }
 
 /// All of it; `sent` is told when that is over.
-pub(super) fn then_notify(bytes: Bytes, sent: Arc<Notify>) -> Body {
+pub(super) fn then_notify(chunks: Chunks, sent: Arc<Notify>) -> Body {
     let over = NotifyOnDrop(sent);
-    streamed(stream::iter([Ok(bytes)]).map(move |chunk| {
+    streamed(chunks.map(move |chunk| {
         let _held = &over;
         chunk
     }))

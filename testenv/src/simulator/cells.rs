@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::clock::age;
 use super::columns::{Columns, PrinterColumn};
+use super::metrics::{METRICS, cells as metrics_cells};
 use super::selector::selector_text;
 use super::types::ResourceType;
 
@@ -16,6 +17,7 @@ pub(super) fn cells(ty: &ResourceType, object: &Value) -> Vec<Value> {
         Columns::Printer(columns) => {
             std::iter::once(name).chain(columns.iter().map(|column| printed(column, object))).collect()
         }
+        Columns::Native(_) if ty.group == METRICS => metrics_cells(object),
         Columns::Native(_) => native(&ty.plural, object),
     }
 }

@@ -80,6 +80,7 @@ impl Columns {
             ("", "services") => SERVICES,
             ("apps", "deployments") => DEPLOYMENTS,
             ("apps", "replicasets") => REPLICA_SETS,
+            ("metrics.k8s.io", _) => METRICS,
             ("rbac.authorization.k8s.io", "rolebindings") => ROLE_BINDINGS,
             ("rbac.authorization.k8s.io", "clusterrolebindings") => CLUSTER_ROLE_BINDINGS,
             ("tenancy.kcp.io", "workspaces") => return Self::Printer(workspace_columns()),
@@ -188,6 +189,13 @@ const PODS: &[Column] = &[
         "Readiness Gates",
         "If specified, all readiness gates will be evaluated for pod readiness. A pod is ready when all its containers are ready AND all conditions specified in the readiness gates have status equal to \"True\" More info: https://git.k8s.io/enhancements/keps/sig-network/580-pod-readiness-gates",
     ),
+];
+
+const METRICS: &[Column] = &[
+    Column { description: "Name of the resource", ..NAME_COLUMN },
+    Column { format: "quantity", ..string("cpu", "") },
+    Column { format: "quantity", ..string("memory", "") },
+    Column { format: "duration", ..string("Window", "") },
 ];
 
 const REPLICA_SETS: &[Column] = &[

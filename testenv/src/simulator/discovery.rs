@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, ETAG, HeaderValue, VARY};
 use serde_json::{Value, json};
 
 use super::authn::token_digest;
+use super::metrics;
 use super::reply::{Outcome, Refusal, Reply, bytes_reply, json_reply, page_not_found};
 use super::request::Call;
 use super::types::{ResourceType, Types, group_version};
@@ -46,6 +47,7 @@ pub(super) fn serve(
             let body = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups});
             Ok(json_reply(StatusCode::OK, &body))
         }
+        ["apis", group, version] if types.is_down(group, version) => Ok(metrics::down()),
         ["apis", wanted] => {
             let groups = types.groups();
             let Some((group, versions)) = groups.iter().find(|(group, _)| group == wanted) else {
@@ -124,6 +126,9 @@ fn plain(ty: &ResourceType) -> Vec<Value> {
 fn version(types: &Types, group: &str, version: &str, built_in_only: bool) -> Value {
     let of = types.of(group, version).into_iter();
     let resources: Vec<Value> = of.filter(|ty| !(built_in_only && ty.custom)).map(aggregated_resource).collect();
+    if types.is_down(group, version) {
+        return json!({"version": version, "freshness": "Stale"});
+    }
     json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 

@@ -6,9 +6,10 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::clock::now;
+use super::kubelet::pod_log;
 use super::rbac::Attributes;
 use super::render::{list_reply, object_reply};
-use super::reply::{Outcome, Refusal, Reply, json_reply, text_reply};
+use super::reply::{Outcome, Refusal, Reply, json_reply};
 use super::request::Call;
 use super::selector::Selector;
 use super::space::Space;
@@ -27,9 +28,7 @@ pub(super) fn read(space: &Space, ty: &ResourceType, call: &Call, a: &Attributes
     let limit = match call.parameter("limit") {
         None => None,
         Some(text) => {
-            let limit = text
-                .parse::<usize>()
-                .map_err(|_| Refusal::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
+            let limit = text.parse::<usize>().map_err(|_| Refusal::not_a_number(text))?;
             Some(limit).filter(|limit| *limit > 0)
         }
     };
@@ -40,26 +39,9 @@ pub(super) fn read(space: &Space, ty: &ResourceType, call: &Call, a: &Attributes
     list_reply(call, ty, &page)
 }
 
-/// Answers for a log as a server whose kubelets are all gone: nothing for a pod without a node, else the node is missed.
+/// Answers for the log of a pod.
 pub(super) fn log(space: &Space, ty: &ResourceType, call: &Call, a: &Attributes) -> Outcome<Reply> {
-    let pod = existing(space, ty, a)?;
-    let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-    let containers: Vec<&str> = containers.filter_map(|container| container["name"].as_str()).collect();
-    match call.parameter("container") {
-        Some(wanted) if !containers.contains(&wanted) => {
-            return Err(Refusal::bad_request(format!("container {wanted} is not valid for pod {}", a.name)));
-        }
-        None if containers.len() > 1 => {
-            let (name, all) = (&a.name, containers.join(" "));
-            let what = format!("a container name must be specified for pod {name}, choose one of: [{all}]");
-            return Err(Refusal::bad_request(what));
-        }
-        Some(_) | None => {}
-    }
-    match pod["spec"]["nodeName"].as_str() {
-        None | Some("") => Ok(text_reply(StatusCode::NO_CONTENT, "")),
-        Some(node) => Err(Refusal::not_found("", "nodes", node)),
-    }
+    pod_log(space, call, a, existing(space, ty, a))
 }
 
 /// Answers a write: create, update, delete, or a merge patch.
@@ -198,8 +180,12 @@ fn delete(space: &mut Space, ty: &ResourceType, call: &Call, a: &Attributes) -> 
     let object = existing(space, ty, a)?;
     if !call.dry_run() {
         space.store.remove(ty, stored_namespace(ty, a), &a.name);
+        if ty.group.is_empty() && ty.plural == "pods" {
+            space.kubelets.forget(&a.namespace, Some(&a.name));
+        }
         if ty.group.is_empty() && ty.plural == "namespaces" {
             space.store.empty_namespace(&a.name);
+            space.kubelets.forget(&a.name, None);
         }
     }
     // Kinds that end gracefully answer with the object that is going, the others with a Status.

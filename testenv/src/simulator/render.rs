@@ -71,7 +71,11 @@ fn go_type(ty: &ResourceType) -> String {
 /// A page of a list.
 pub(super) fn list_reply(call: &Call, ty: &ResourceType, page: &Page) -> Outcome<Reply> {
     let (form, include) = form_of(call)?;
-    let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    let mut metadata = json!({});
+    // What nobody stores has no version.
+    if page.revision > 0 {
+        metadata["resourceVersion"] = page.revision.to_string().into();
+    }
     if let Some(token) = &page.continue_token {
         metadata["continue"] = token.as_str().into();
     }

@@ -95,6 +95,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
+    /// 400 for a query parameter that is no integer.
+    pub(super) fn not_a_number(text: &str) -> Box<Self> {
+        Self::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+    }
+
     /// 406, listing what would have been acceptable.
     pub(super) fn not_acceptable() -> Box<Self> {
         let message = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf";
@@ -133,10 +138,16 @@ impl Refusal {
 
     /// 422 for one field.
     pub(super) fn invalid(group: &str, kind: &str, name: &str, field: &str, what: &str) -> Box<Self> {
+        Self::invalid_for("FieldValueRequired", (group, kind, name), field, what)
+    }
+
+    /// 422 for one field, with the reason of its cause; `about` is group, kind and name.
+    pub(super) fn invalid_for(reason: &str, about: (&str, &str, &str), field: &str, what: &str) -> Box<Self> {
+        let (group, kind, name) = about;
         let message = format!("{} {name:?} is invalid: {field}: {what}", qualified(kind, group));
         let mut refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(group, kind, name);
         if let Some(Value::Object(details)) = &mut refusal.details {
-            details.insert("causes".into(), json!([{"reason": "FieldValueRequired", "message": what, "field": field}]));
+            details.insert("causes".into(), json!([{"reason": reason, "message": what, "field": field}]));
         }
         refusal
     }

@@ -28,7 +28,8 @@ pub fn crashing_pod(namespace: &str, name: &str, app: &str, node: &str) -> Value
     pod["status"]["containerStatuses"][0] = json!({"name": "app", "ready": false, "started": false, "restartCount": 17,
         "image": format!("registry.lab.example/{app}:1.0"),
         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}},
-        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": ago(15 * 60)}}});
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": ago(15 * 60),
+            "containerID": "containerd://0c8e57f3"}}});
     for i in [1, 2] {
         pod["status"]["conditions"][i]["status"] = "False".into();
     }

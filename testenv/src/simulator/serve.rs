@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::impersonate;
+use super::metrics::METRICS;
 use super::rbac::{Attributes, User};
 use super::reply::{Outcome, Refusal, Reply, json_reply, page_not_found, text_reply};
 use super::request::Call;
@@ -11,7 +12,7 @@ use super::server::{Peer, Trace};
 use super::space::{Scope, Space};
 use super::state::State;
 use super::types::ResourceType;
-use super::{discovery, kcp, objects, render, reviews};
+use super::{discovery, kcp, kubelet, metrics, objects, render, reviews};
 
 /// Answers a request to `scope`.
 pub(super) async fn serve(state: &State, scope: &Scope, call: &Call, peer: &Peer, trace: &mut Trace) -> Outcome<Reply> {
@@ -96,6 +97,9 @@ fn no_resource(state: &State, scope: &Scope, call: &Call) -> Outcome<Reply> {
 }
 
 fn resource(state: &State, scope: &Scope, call: &Call, a: &Attributes, user: &User) -> Outcome<Reply> {
+    if scope.read().types.is_down(&a.group, &a.version) {
+        return Ok(metrics::down());
+    }
     let found = scope.read().types.find(&a.group, &a.version, &a.resource);
     let Some(ty) = found else {
         // Built-in groups answer with a Status, everything else falls through to the plain text.
@@ -115,8 +119,13 @@ fn resource(state: &State, scope: &Scope, call: &Call, a: &Attributes, user: &Us
         }
         return match a.subresource.as_str() {
             "log" => objects::log(&scope.read(), &ty, call, a),
+            "proxy" => kubelet::node_proxy(&scope.read(), call, a),
+            _ if ty.group == METRICS => metrics::read(&scope.read(), &ty, call, a),
             _ => objects::read(&scope.read(), &ty, call, a),
         };
+    }
+    if ty.group == METRICS || a.subresource == "proxy" {
+        return Err(Refusal::method_not_allowed());
     }
     render::form_of(call)?;
     let reply = objects::write(&mut scope.write(), &ty, call, a)?;
@@ -127,7 +136,7 @@ fn resource(state: &State, scope: &Scope, call: &Call, a: &Attributes, user: &Us
 }
 
 /// Refuses paths that no route matches: a namespace around a cluster-scoped resource, a name without its namespace,
-/// and subresources. Only `status` and `log` are there, to be read.
+/// and subresources. Only `status`, `log` and the `proxy` of nodes are there, to be read.
 fn check_place(ty: &ResourceType, a: &Attributes) -> Outcome<()> {
     let inside = !a.namespace.is_empty() && ty.plural != "namespaces";
     if !ty.namespaced && inside || ty.namespaced && !inside && !a.name.is_empty() && a.verb == "get" {
@@ -138,7 +147,9 @@ fn check_place(ty: &ResourceType, a: &Attributes) -> Outcome<()> {
     }
     match (a.subresource.as_str(), a.verb.as_str()) {
         ("", _) => Ok(()),
-        (wanted @ ("status" | "log"), "get") if ty.subresources.iter().any(|sub| sub.name == wanted) => Ok(()),
+        (wanted @ ("status" | "log" | "proxy"), "get") if ty.subresources.iter().any(|sub| sub.name == wanted) => {
+            Ok(())
+        }
         _ => Err(Refusal::no_such_resource()),
     }
 }

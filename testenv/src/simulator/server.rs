@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
@@ -21,6 +22,7 @@ use super::authn::{bearer, certificate_user, token_digest};
 use super::body::{self, Body, Cut};
 use super::fault::{Fault, continued};
 use super::impersonate;
+use super::kubelet::Follow;
 use super::log::RequestRecord;
 use super::rbac::User;
 use super::reply::{Outcome, Refusal, Reply};
@@ -141,7 +143,7 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
     record.forwarded = trace.forwarded;
     record.status = reply.status().as_u16();
     state.log.add(record);
-    send(peer, fault.as_ref(), if is_head { reply.map(|_| Bytes::new()) } else { reply })
+    send(peer, fault.as_ref(), if is_head { without_body(reply) } else { reply })
 }
 
 async fn answer(state: &State, call: Call, peer: &Peer, fault: Option<&Fault>, trace: &mut Trace) -> Reply {
@@ -159,21 +161,31 @@ async fn answer(state: &State, call: Call, peer: &Peer, fault: Option<&Fault>, t
     fault.after(continued.as_deref(), state.answer(call, peer, trace).await)
 }
 
-/// The reply in the body that the fault wants. Whatever is not sent at once declares its length first.
+/// The reply in the body that the fault wants. What is not sent at once declares its length first, if it has one.
 fn send(peer: &Peer, fault: Option<&Fault>, reply: Reply) -> Result<Response<Body>, Cut> {
     let (mut head, bytes) = reply.into_parts();
-    let length = bytes.len();
-    let body = match fault {
-        Some(Fault::Reset { after }) if *after == 0 || length == 0 => return Err(Cut),
-        Some(Fault::Reset { after }) => body::cut(&bytes, (*after).min(length - 1)),
-        Some(Fault::Drip { every }) => body::drip(bytes, *every),
-        Some(Fault::GoAway) => body::then_notify(bytes, Arc::clone(&peer.leave)),
-        _ => return Ok(Response::from_parts(head, body::whole(bytes))),
+    let (chunks, length) = match head.extensions.remove::<Follow>() {
+        Some(follow) => (follow.chunks(), None),
+        None => (stream::iter([Ok(bytes.clone())]).boxed(), Some(bytes.len())),
     };
-    if length > 0 {
+    let body = match (fault, length) {
+        (Some(Fault::Reset { after: 0 }), _) | (Some(Fault::Reset { .. }), Some(0)) => return Err(Cut),
+        (Some(Fault::Reset { after }), Some(length)) => body::cut(chunks, (*after).min(length - 1)),
+        (Some(Fault::Reset { after }), None) => body::cut(chunks, *after),
+        (Some(Fault::Drip { every }), _) => body::drip(chunks, *every),
+        (Some(Fault::GoAway), _) => body::then_notify(chunks, Arc::clone(&peer.leave)),
+        (_, None) => body::streamed(chunks),
+        (_, Some(_)) => return Ok(Response::from_parts(head, body::whole(bytes))),
+    };
+    if let Some(length) = length.filter(|length| *length > 0) {
         head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     Ok(Response::from_parts(head, body))
+}
+
+fn without_body(mut reply: Reply) -> Reply {
+    reply.extensions_mut().remove::<Follow>();
+    reply.map(|_| Bytes::new())
 }
 
 async fn read(parts: http::request::Parts, body: Incoming) -> Outcome<Call> {

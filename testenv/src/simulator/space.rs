@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use super::impersonate;
+use super::kubelet::Kubelets;
 use super::objects::strip_type;
 use super::rbac::{Attributes, Rule, User, allowed, bootstrap_rules, rules_status};
 use super::reply::Refusal;
@@ -30,6 +31,7 @@ impl Scope {
             cluster,
             types,
             store: Store::default(),
+            kubelets: Kubelets::default(),
             rules: Vec::new(),
             warmed: BTreeSet::new(),
             impersonators: Mutex::default(),
@@ -148,6 +150,7 @@ pub(super) struct Space {
     pub(super) cluster: Option<Cluster>,
     pub(super) types: Arc<Types>,
     pub(super) store: Store,
+    pub(super) kubelets: Kubelets,
     rules: Vec<Rule>,
     warmed: BTreeSet<(String, String)>,
     /// Who has impersonated somebody here, which changes what a later refusal says.

@@ -47,6 +47,11 @@ impl Store {
         self.table(ty)?.get(&key).cloned()
     }
 
+    /// All objects of a kind, in order.
+    pub(super) fn all(&self, ty: &ResourceType) -> impl Iterator<Item = &Arc<Value>> {
+        self.table(ty).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// Writes `object` under the name in its metadata and gives it a new resourceVersion.
     pub(super) fn put(&mut self, ty: &ResourceType, mut object: Value) -> Arc<Value> {
         self.revision += 1;

@@ -2,8 +2,10 @@
 
 mod faults;
 mod kcp;
+mod kubelet;
 mod kubernetes;
 mod lists;
+mod metrics;
 mod realms;
 mod twin;
 
@@ -54,6 +56,12 @@ impl Client {
 
     async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    /// The answer before its body is read.
+    async fn raw(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        request.bearer_auth(self.token.as_deref().unwrap_or_default()).send().await
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {

@@ -95,6 +95,8 @@ pub(super) fn group_version(group: &str, version: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Types {
     list: Vec<Arc<ResourceType>>,
+    /// Groups and versions whose server cannot be reached.
+    down: Vec<(String, String)>,
 }
 
 impl Types {
@@ -112,13 +114,28 @@ impl Types {
     }
 
     fn from_builtin<'a>(builtin: impl Iterator<Item = &'a BuiltIn>) -> Self {
-        Self { list: builtin.map(|b| Arc::new(b.resource_type())).collect() }
+        Self { list: builtin.map(|b| Arc::new(b.resource_type())).collect(), down: Vec::new() }
     }
 
     /// Adds a type, or replaces the one of the same group, version and plural.
     pub(super) fn add(&mut self, new: ResourceType) {
         self.list.retain(|old| (&old.group, &old.version, &old.plural) != (&new.group, &new.version, &new.plural));
         self.list.push(Arc::new(new));
+    }
+
+    /// Adds a group whose server cannot be reached, so that nobody knows what is in it.
+    pub(super) fn add_down(&mut self, group: &str, version: &str) {
+        self.down.push((group.to_owned(), version.to_owned()));
+    }
+
+    pub(super) fn is_down(&self, group: &str, version: &str) -> bool {
+        self.down.iter().any(|(down, of)| down == group && of == version)
+    }
+
+    /// Takes a group out.
+    pub(super) fn remove_group(&mut self, group: &str) {
+        self.list.retain(|ty| ty.group != group);
+        self.down.retain(|(down, _)| down != group);
     }
 
     pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ResourceType>> {
@@ -144,11 +161,13 @@ impl Types {
     /// The named groups in order, each with its versions in order. The core group is not among them.
     pub(super) fn groups(&self) -> Vec<(&str, Vec<&str>)> {
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-        for t in self.list.iter().filter(|t| !t.group.is_empty()) {
-            match groups.iter_mut().find(|(name, _)| *name == t.group) {
-                None => groups.push((&t.group, vec![&t.version])),
-                Some((_, versions)) if versions.contains(&t.version.as_str()) => {}
-                Some((_, versions)) => versions.push(&t.version),
+        let served = self.list.iter().filter(|t| !t.group.is_empty()).map(|t| (t.group.as_str(), t.version.as_str()));
+        let down = self.down.iter().map(|(group, version)| (group.as_str(), version.as_str()));
+        for (group, version) in served.chain(down) {
+            match groups.iter_mut().find(|(name, _)| *name == group) {
+                None => groups.push((group, vec![version])),
+                Some((_, versions)) if versions.contains(&version) => {}
+                Some((_, versions)) => versions.push(version),
             }
         }
         groups

@@ -29,13 +29,6 @@ async fn with_map() -> Simulator {
     simulator
 }
 
-impl Client {
-    async fn raw(&self, path: &str) -> reqwest::Result<reqwest::Response> {
-        let request = self.http.get(format!("{}{path}", self.base));
-        request.bearer_auth(self.token.as_deref().unwrap()).send().await
-    }
-}
-
 #[tokio::test]
 async fn a_cut_answer_is_seen_as_cut() {
     let simulator = with_map().await;
