@@ -20,11 +20,13 @@ use tempfile::TempDir;
 
 use crate::process::files;
 use crate::realm::{Client, RealmConfig, Realms, RealmsConfig, User};
+use crate::simulator::Simulator;
 use crate::tap::{Tap, TapConfig};
 
 mod fleet;
 mod real;
 mod settings;
+pub mod shop;
 mod simulated;
 
 /// The resource identifier (RFC 9728) of kubeferry in this world, and an audience of everybody's tokens.
@@ -60,7 +62,7 @@ pub struct World {
     gateway_token: String,
     folder: TempDir,
     configs: AtomicU32,
-    _servers: Servers,
+    servers: Servers,
 }
 
 /// A server as kubeferry sees it.
@@ -75,7 +77,7 @@ pub struct Site {
 /// What runs behind the taps, only held until the end.
 #[derive(Debug)]
 enum Servers {
-    Simulated { _all: Box<simulated::Servers> },
+    Simulated { all: Box<simulated::Servers> },
     Real { _all: Box<real::Servers> },
 }
 
@@ -121,7 +123,7 @@ impl World {
             gateway_token: fleet.gateway_token,
             folder,
             configs: AtomicU32::new(0),
-            _servers: fleet.servers,
+            servers: fleet.servers,
         };
         settings::write_files(&world)?;
         Ok(world)
@@ -131,6 +133,16 @@ impl World {
     #[must_use]
     pub const fn lab(&self) -> Lab {
         self.lab
+    }
+
+    /// The simulator behind a site (`corp-1`, `acme-1`, which is `dev` too, or `kcp-eu`), to change what happens there;
+    /// nothing in a real lab.
+    #[must_use]
+    pub fn simulator(&self, name: &str) -> Option<&Simulator> {
+        let Servers::Simulated { all } = &self.servers else {
+            return None;
+        };
+        all.all.iter().find(|(of, _)| *of == name).map(|(_, simulator)| simulator)
     }
 
     /// All four sites.

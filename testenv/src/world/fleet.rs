@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::shop;
 use crate::simulator::{Rule, samples};
 
 /// The user behind the gateway's token at `dev`, a service account.
@@ -86,6 +87,7 @@ pub(super) fn corp_1() -> Contents {
     objects.push(secret());
     objects.extend(pods());
     objects.extend(events());
+    objects.extend(shop::objects());
     Contents {
         objects,
         grants: vec![

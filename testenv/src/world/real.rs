@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::fleet::{self, Contents};
-use super::{Fleet, Upstream, WORKSPACES};
+use super::{Fleet, Upstream, WORKSPACES, shop};
 use crate::apiserver::{ApiServer, ApiServerConfig, Claim, Client, Credential, JwtIssuer};
 use crate::etcd::Etcd;
 use crate::kcp::{Kcp, KcpConfig};
@@ -90,7 +90,10 @@ async fn workspaces(kcp: &Kcp, realms: &Realms) -> anyhow::Result<BTreeMap<Strin
 }
 
 async fn fill(admin: &Client, contents: &Contents) -> anyhow::Result<()> {
-    admin.apply(&contents.objects).await?;
+    let mut made = Vec::new();
+    for object in &contents.objects {
+        made.extend(admin.apply(&[shop::with_owners(object, &made)]).await?);
+    }
     for (number, grant) in contents.grants.iter().enumerate() {
         admin.apply(&grant.objects(&format!("world-{number}"))).await?;
     }

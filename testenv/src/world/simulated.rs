@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::fleet::{self, Contents};
-use super::{Fleet, Upstream, WORKSPACES};
+use super::{Fleet, Upstream, WORKSPACES, shop};
 use crate::realm::{Realms, uuid};
 use crate::simulator::{JwtIssuer, Keys, Scope, SimConfig, Simulator};
 
 /// What runs.
 #[derive(Debug)]
 pub(super) struct Servers {
-    _all: [Simulator; 3],
+    pub(super) all: [(&'static str, Simulator); 3],
 }
 
 pub(super) async fn start(realms: &Realms) -> anyhow::Result<Fleet> {
@@ -32,6 +32,7 @@ pub(super) async fn start(realms: &Realms) -> anyhow::Result<Fleet> {
         server.cluster().namespace("kube-public").namespace("kube-node-lease");
         fill(&server.cluster(), contents);
     }
+    shop::play(&corp_1.cluster());
     let mut logical_clusters = BTreeMap::from([("root".to_owned(), kcp.workspace("root").name())]);
     for path in WORKSPACES {
         let workspace = kcp.workspace(path);
@@ -45,12 +46,19 @@ pub(super) async fn start(realms: &Realms) -> anyhow::Result<Fleet> {
         kcp: upstream(&kcp),
         logical_clusters,
         gateway_token,
-        servers: super::Servers::Simulated { _all: Box::new(Servers { _all: [corp_1, acme_1, kcp] }) },
+        servers: super::Servers::Simulated {
+            all: Box::new(Servers { all: [("corp-1", corp_1), ("acme-1", acme_1), ("kcp-eu", kcp)] }),
+        },
     })
 }
 
 fn fill(place: &Scope, contents: Contents) {
-    place.put_all(contents.objects);
+    let mut made = Vec::new();
+    for mut object in contents.objects {
+        object["metadata"]["uid"] = uuid().into();
+        made.push(shop::with_owners(&object, &made));
+    }
+    place.put_all(made);
     for grant in contents.grants {
         place.allow(grant.rule());
     }

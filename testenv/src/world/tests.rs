@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Lab, World};
+use super::{Lab, World, shop};
 
 /// The status that `base` answers to a GET of `path` with `token`.
 async fn status(base: &str, ca_pem: &str, token: &str, headers: &[(&str, &str)], path: &str) -> u16 {
@@ -27,6 +27,8 @@ async fn everybody_reaches_what_they_may(lab: Lab) {
         (&world.corp_1, &alice, namespaces, 200),
         (&world.corp_1, &alice, "/api/v1/namespaces/team-a/secrets/db", 200),
         (&world.corp_1, &alice, "/apis/apps/v1/namespaces/team-a/deployments/web", 200),
+        (&world.corp_1, &alice, "/api/v1/nodes/node-a", 200),
+        (&world.corp_1, &alice, "/api/v1/namespaces/shop/pods/web-7d4b9c-bbbbb", 200),
         (&world.corp_1, &bob, namespaces, 403),
         (&world.corp_1, &bob, team_b, 200),
         (&world.corp_1, &bob, "/api/v1/namespaces/team-a/configmaps", 403),
@@ -79,4 +81,33 @@ async fn kubeferry_takes_the_configuration() {
         let ran = crate::ferry::run(&["config", "check", "--config", &config], &[], None).await.unwrap();
         assert_eq!(ran.code, 0, "{}", ran.stderr);
     }
+}
+
+/// What only kubelets and a metrics-server have, as the simulators play them.
+#[tokio::test]
+async fn the_shop_has_logs_metrics_and_node_files() {
+    let world = World::start(Lab::Simulated).await.unwrap();
+    let alice = world.token("corp", "alice");
+    let tap = &world.corp_1.tap;
+    let tls = crate::pki::client_config(tap.ca_pem(), None, &[]).as_ref().clone();
+    let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+    let http = http.timeout(std::time::Duration::from_secs(30)).build().unwrap();
+    let text = async |path: &str| {
+        let answer = http.get(format!("{}{path}", tap.url())).bearer_auth(&alice).send().await.unwrap();
+        answer.error_for_status().unwrap().text().await.unwrap()
+    };
+    let log = text("/api/v1/namespaces/shop/pods/web-7d4b9c-aaaaa/log").await;
+    assert_eq!(log, shop::WEB_LOG);
+    assert_eq!((log.lines().count(), log.matches("ERROR cannot reach the database").count()), (200, 10));
+    assert_eq!(text("/api/v1/nodes/node-a/proxy/logs/?query=kubelet&tailLines=4").await, shop::KUBELET_LOG);
+    assert!(text("/api/v1/nodes/node-a/proxy/logs/").await.contains("href=\"kubelet.log\""));
+    let summary = text("/api/v1/nodes/node-a/proxy/stats/summary").await;
+    assert!(["node-a", "web-7d4b9c-aaaaa", "web-7d4b9c-bbbbb"].iter().all(|name| summary.contains(name)), "{summary}");
+    let metrics = text("/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods").await;
+    assert_eq!(metrics.matches(r#""usage":{"cpu":"100m","memory":"64Mi"}"#).count(), 2, "{metrics}");
+    let pods = text("/api/v1/namespaces/shop/pods").await;
+    let replica_set = text("/apis/apps/v1/namespaces/shop/replicasets/web-7d4b9c").await;
+    let uid = serde_json::from_str::<serde_json::Value>(&replica_set).unwrap()["metadata"]["uid"].to_string();
+    assert_eq!(pods.matches(&uid).count(), 2, "both pods name their owner");
+    assert!(world.simulator("corp-1").is_some() && world.simulator("dev").is_none());
 }
