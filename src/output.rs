@@ -10,6 +10,8 @@ mod json;
 mod mask;
 mod neutral;
 mod page;
+mod path;
+mod project;
 mod seal;
 mod sheet;
 mod table;
@@ -23,7 +25,7 @@ pub use neutral::neutralise;
 pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, MAX_LIMIT, Page};
 pub use seal::{Bound, HANDLE_LIFETIME, MAX_HANDLE, Seal, SealError};
 
-use sheet::{Frame, Sheet, cut_text};
+use sheet::{Frame, Item, Sheet, cut_text};
 
 /// What a tool found.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +59,13 @@ impl Output {
 pub enum Body {
     /// Rows.
     Table(Listing<Table>),
+    /// Rows that stand for several objects each.
+    Groups {
+        /// One row per group; the table's continue token and remaining count are those of the objects.
+        list: Listing<Table>,
+        /// How many objects each row stands for.
+        sizes: Vec<usize>,
+    },
     /// A page of whole objects: a Kubernetes List.
     Objects {
         /// The List object.
@@ -66,6 +75,14 @@ pub enum Body {
     },
     /// One object. It may take the ceiling of the budget: there is no narrower question.
     Object(Value),
+    /// One object of which a caller may ask for some fields. One that is larger than the ceiling comes with a map of its
+    /// largest fields.
+    Fields {
+        /// The whole object.
+        object: Value,
+        /// Paths, as `spec.containers[*].image`; none = all of it.
+        fields: Vec<String>,
+    },
     /// Text.
     Text(String),
     /// Text whose size the caller chose, as lines of a log: it may take the ceiling of the budget.
@@ -94,6 +111,24 @@ pub struct Presentation {
     pub columns: Vec<String>,
     /// Room for the whole answer.
     pub budget: Budget,
+    /// True when the caller left the form of a list to us: a long one may come in groups.
+    pub free: bool,
+}
+
+impl Presentation {
+    /// True when whole objects must be read: for the formats that show them, and for columns with a path of their own.
+    pub fn wants_objects(&self) -> bool {
+        self.format.wants_objects() || self.columns.iter().any(|column| project::is_own(column))
+    }
+
+    /// Checks columns with a path of their own before the list is read.
+    ///
+    /// # Errors
+    /// When a path is none, or another column stands beside one and cannot.
+    pub fn check(&self) -> Result<(), Failure> {
+        let projects = self.wants_objects() && !self.format.wants_objects();
+        if projects { project::columns(&self.columns).map(drop) } else { Ok(()) }
+    }
 }
 
 /// Formats of an answer.
@@ -158,7 +193,13 @@ pub fn render(
     let room = |budget: usize| budget.saturating_sub(around);
     let text = room(presentation.budget.text);
     let body = match output.body {
-        Body::Table(list) => sheet_of_table(&list, presentation, next_page, around)?,
+        Body::Table(list) => sheet_of_table(&list, None, presentation, next_page, around)?,
+        Body::Groups { list, sizes } => sheet_of_table(&list, Some(&sizes), presentation, next_page, around)?,
+        Body::Objects { list, kind } if !presentation.format.wants_objects() => {
+            let list = projected(list, &kind, &presentation.columns)?;
+            let whole = Presentation { columns: Vec::new(), ..presentation.clone() };
+            sheet_of_table(&list, None, &whole, next_page, around)?
+        }
         Body::Objects { list, kind } => {
             if !presentation.columns.is_empty() {
                 return Err(Failure::arguments("columns are for the formats table and wide"));
@@ -168,6 +209,10 @@ pub fn render(
         Body::Object(mut value) => {
             mask::document(&mut value, None);
             cut_text(document(&value, presentation.format)?, room(Budget::CEILING.text))
+        }
+        Body::Fields { mut object, fields } => {
+            mask::document(&mut object, None);
+            fields_of(&object, &fields, presentation.format, room(Budget::CEILING.text))?
         }
         Body::Text(found) => cut_text(mask::text(&found).into_owned(), text),
         Body::Lines(found) => cut_text(mask::text(&found).into_owned(), room(Budget::CEILING.text)),
@@ -200,6 +245,14 @@ pub fn scrub_object(value: &mut Value) {
     mask::document(value, None);
 }
 
+/// Checks the paths of [`Body::Fields`] before anything is read.
+///
+/// # Errors
+/// When there are too many, or one is no path.
+pub fn check_fields(fields: &[String]) -> Result<(), Failure> {
+    project::paths(fields).map(drop)
+}
+
 fn comment(word: &str, text: &str) -> String {
     format!("# {word}{}\n", neutral::cell(&mask::text(text)))
 }
@@ -211,8 +264,43 @@ fn document(value: &Value, format: Format) -> Result<String, Failure> {
     }
 }
 
+/// An object or the fields of it that were asked for, in `room` bytes; what is larger comes after a map of its fields.
+fn fields_of(object: &Value, fields: &[String], format: Format, room: usize) -> Result<String, Failure> {
+    let (part, missing) = match fields {
+        [] => (None, Vec::new()),
+        fields => project::fields(object, fields).map(|(part, missing)| (Some(part), missing))?,
+    };
+    let shown = part.as_ref().unwrap_or(object);
+    let missing: String = missing.iter().map(|line| comment("", line)).collect();
+    let text = document(shown, format)?;
+    let room = room.saturating_sub(missing.len());
+    if text.len() <= room {
+        return Ok(missing + &text);
+    }
+    let map = project::map(shown, part.is_some());
+    Ok(format!("{missing}{map}{}", cut_text(text, room.saturating_sub(map.len()))))
+}
+
+/// The table of a caller's own columns.
+fn projected(list: Listing<Value>, kind: &str, columns: &[String]) -> Result<Listing<Table>, Failure> {
+    let Listing { resource, mut content, page, narrow } = list;
+    mask::document(&mut content, Some(kind));
+    let (continue_token, remaining) = rest_of(&content);
+    let items = content.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let table = Table { continue_token, remaining, ..project::table(items, &project::columns(columns)?) };
+    Ok(Listing { resource, content: table, page, narrow })
+}
+
+/// The continue token of a List and how many objects are left behind it.
+fn rest_of(list: &Value) -> (Option<String>, Option<u64>) {
+    let token = list.pointer("/metadata/continue").and_then(Value::as_str).filter(|token| !token.is_empty());
+    (token.map(Into::into), list.pointer("/metadata/remainingItemCount").and_then(Value::as_u64))
+}
+
+/// A table whose rows stand for as many objects as `sizes` say; for one each without it.
 fn sheet_of_table(
     list: &Listing<Table>,
+    sizes: Option<&[usize]>,
     presentation: &Presentation,
     next_page: impl FnOnce(&Page) -> Option<String>,
     around: usize,
@@ -221,21 +309,24 @@ fn sheet_of_table(
     let shown = table::Shown::pick(table, presentation)?;
     let budget = presentation.budget;
     let header = shown.header();
-    let (budget, header, frame, items) = match presentation.format {
+    let skip = first_row(sizes, list.page.offset);
+    let (budget, header, frame, texts) = match presentation.format {
         Format::Table | Format::Wide => {
             let frame = Frame { before: "\n", between: "\n", after: "" };
-            (budget.table, header, frame, shown.lines(list.page.offset).collect())
+            (budget.table, header, frame, shown.lines(skip).collect())
         }
         format @ (Format::Json | Format::Yaml) => {
-            let items = shown.objects(list.page.offset);
+            let items = shown.objects(skip);
             (budget.text, String::new(), frame_of(format), documents(&items, format)?)
         }
     };
+    let rows_at = |at: usize| sizes.and_then(|sizes| sizes.get(skip + at)).copied().unwrap_or(1);
+    let items = texts.into_iter().enumerate().map(|(at, text)| Item { text, rows: rows_at(at) }).collect();
     let sheet = Sheet {
         resource: &list.resource,
         narrow: list.narrow,
         page: &list.page,
-        rows: table.rows.len(),
+        rows: sizes.map_or(table.rows.len(), |sizes| sizes.iter().sum()),
         token: table.continue_token.clone(),
         remaining: table.remaining,
         frame,
@@ -252,22 +343,36 @@ fn objects(
     next_page: impl FnOnce(&Page) -> Option<String>,
 ) -> Result<String, Failure> {
     let Listing { resource, mut content, page, narrow } = list;
-    let metadata = content.get("metadata").cloned().unwrap_or_default();
+    let (token, remaining) = rest_of(&content);
     mask::document(&mut content, Some(kind));
     let items = content.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let format = if presentation.format == Format::Json { Format::Json } else { Format::Yaml };
-    let token = metadata.get("continue").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let texts = documents(items.get(page.offset..).unwrap_or_default(), format)?;
     let sheet = Sheet {
         resource: &resource,
         narrow,
         page: &page,
         rows: items.len(),
-        token: token.map(Into::into),
-        remaining: metadata.get("remainingItemCount").and_then(Value::as_u64),
+        token,
+        remaining,
         frame: frame_of(format),
-        items: documents(items.get(page.offset..).unwrap_or_default(), format)?,
+        items: texts.into_iter().map(Item::from).collect(),
     };
     Ok(sheet.print("", budget, next_page))
+}
+
+/// The row that follows the first `offset` objects.
+fn first_row(sizes: Option<&[usize]>, offset: usize) -> usize {
+    let Some(sizes) = sizes else { return offset };
+    let mut before = 0;
+    sizes
+        .iter()
+        .take_while(|size| {
+            let shown = before < offset;
+            before += **size;
+            shown
+        })
+        .count()
 }
 
 fn frame_of(format: Format) -> Frame {

@@ -19,11 +19,13 @@ use crate::policy::Visible;
 use crate::pool::ClusterClient;
 
 mod age;
+mod anomalies;
 pub mod arguments;
 mod config;
 mod core;
 mod extra;
 pub mod fleet;
+mod groups;
 mod lines;
 mod pods;
 mod quantity;

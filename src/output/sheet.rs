@@ -17,7 +17,10 @@ pub(super) struct Frame {
 /// The items of a page after it was cut to its room.
 struct Fitted {
     text: String,
+    /// How many items.
     shown: usize,
+    /// How many rows these stand for.
+    rows: usize,
 }
 
 /// A page of a list on its way to text.
@@ -33,7 +36,20 @@ pub(super) struct Sheet<'a> {
     pub(super) remaining: Option<u64>,
     pub(super) frame: Frame,
     /// The items from the page's offset.
-    pub(super) items: Vec<String>,
+    pub(super) items: Vec<Item>,
+}
+
+/// One line or document of a list.
+pub(super) struct Item {
+    pub(super) text: String,
+    /// Rows of the list that it stands for.
+    pub(super) rows: usize,
+}
+
+impl From<String> for Item {
+    fn from(text: String) -> Self {
+        Self { text, rows: 1 }
+    }
 }
 
 impl Sheet<'_> {
@@ -51,8 +67,8 @@ impl Sheet<'_> {
             return whole.text + &ending;
         }
         let fitted = self.fit(header, budget.saturating_sub(FOOTER + resource.len() + MAX_HANDLE), limit);
-        let handle = next_page(&self.next(fitted.shown));
-        let footer = self.footer(fitted.shown, &resource, handle.as_deref());
+        let handle = next_page(&self.next(fitted.rows));
+        let footer = self.footer(fitted.rows, &resource, handle.as_deref());
         let line_end = if fitted.text.ends_with('\n') { "" } else { "\n" };
         format!("{}{line_end}{footer}", fitted.text)
     }
@@ -60,8 +76,8 @@ impl Sheet<'_> {
     /// As many items as fit, but at least one, cut to the ceiling.
     fn fit(&self, header: &str, room: usize, limit: usize) -> Fitted {
         let mut text = format!("{header}{}", self.frame.before);
-        let mut shown = 0;
-        for item in self.items.iter().take(limit.max(1)) {
+        let (mut shown, mut rows) = (0, 0);
+        for Item { text: item, rows: stands_for } in self.items.iter().take(limit.max(1)) {
             let between = if shown == 0 { "" } else { self.frame.between };
             let needed = text.len() + between.len() + item.len() + self.frame.after.len();
             if needed > room && shown > 0 {
@@ -74,12 +90,13 @@ impl Sheet<'_> {
                 text.push_str(item);
             }
             shown += 1;
+            rows += stands_for;
         }
         text.push_str(self.frame.after);
-        Fitted { text, shown }
+        Fitted { text, shown, rows }
     }
 
-    /// Where the next answer starts after `shown` more items.
+    /// Where the next answer starts after `shown` more rows.
     fn next(&self, shown: usize) -> Page {
         let page = self.page;
         let offset = page.offset + shown;
@@ -115,7 +132,7 @@ impl Sheet<'_> {
         if skipped == 0 {
             return String::new();
         }
-        let last = skipped + self.items.len() as u64;
+        let last = skipped + self.items.iter().map(|item| item.rows as u64).sum::<u64>();
         format!("\n# {}-{last} of {last} {resource} shown: the end\n", skipped + 1)
     }
 }

@@ -220,3 +220,90 @@ fn copies_of_a_secret_in_its_annotations_are_masked() {
     super::scrub_object(&mut list);
     assert!(!list.to_string().contains("data\\\":1"), "{list}");
 }
+
+#[test]
+fn groups_count_what_they_stand_for_and_continue_between_each_other() {
+    let column = |name: &str| Column { name: name.into(), priority: 0 };
+    let row = |at: usize| Row { namespace: None, cells: vec![format!("web-{at}-*"), "x".repeat(100)] };
+    let content = Table {
+        columns: vec![column("PODS"), column("STATUS")],
+        rows: (0..100).map(row).collect(),
+        continue_token: Some("t".into()),
+        remaining: Some(9_500),
+    };
+    let (mut page, mut seen, mut counted) = (Page::first(500), 0, 0);
+    for _ in 0..10 {
+        let list =
+            Listing { resource: "pods".into(), content: content.clone(), page: page.clone(), narrow: "namespace" };
+        let output = Output::new(Body::Groups { list, sizes: vec![5; 100] });
+        let mut next = None;
+        let answer = render(output, &Presentation::default(), |page| {
+            next = Some(page.clone());
+            Some("H".repeat(MAX_HANDLE))
+        });
+        let text = answer.unwrap().text;
+        assert!(text.len() <= Budget::DEFAULT.table && text.contains(" of 10000 pods shown; "), "{text}");
+        seen += text.matches("-*").count();
+        page = next.unwrap();
+        counted = page.before + page.offset as u64;
+        assert_eq!(counted, 5 * seen as u64);
+        if page.token.is_some() {
+            break;
+        }
+    }
+    assert_eq!((seen, counted, page.token.as_deref(), page.before), (100, 500, Some("t"), 500));
+    // Groups that became others since: the next one starts where no pod is shown twice.
+    assert_eq!(super::first_row(Some(&[5, 5, 5]), 7), 2);
+    assert_eq!(super::first_row(Some(&[5, 5]), 0), 0);
+}
+
+#[test]
+fn columns_of_the_callers_own_are_read_from_masked_objects() {
+    let items = json!({"metadata": {"continue": "t", "remainingItemCount": 3}, "items": [
+        {"metadata": {"name": "a"}, "data": {"password": "Y2FuYXJ5"}},
+        {"metadata": {"name": "b"}, "data": {}},
+    ]});
+    let list = Listing { resource: "secrets".into(), content: items, page: Page::first(2), narrow: "namespace" };
+    let output = Output::new(Body::Objects { list, kind: "Secret".into() });
+    let presentation = |columns: &[&str]| Presentation {
+        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+        ..Presentation::default()
+    };
+    let asked = presentation(&["NAME", "P:.data.password"]);
+    assert!(asked.wants_objects() && asked.check().is_ok() && !presentation(&["NAME"]).wants_objects());
+    assert!(presentation(&["NAME", "P:.data["]).check().is_err() && presentation(&["AGE", "P:.data"]).check().is_err());
+    let text = render(output, &asked, |_| Some("H".into())).unwrap().text;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..3], ["NAME\tP", "a\t<masked 6 bytes>", "b\t<none>"]);
+    assert!(lines[3].starts_with("# 2 of 5 secrets shown; ") && lines[3].ends_with("continue=H"), "{text}");
+}
+
+#[test]
+fn fields_of_a_secret_stay_masked() {
+    let object = json!({"kind": "Secret", "metadata": {"name": "a"}, "data": {"password": "Y2FuYXJ5"}});
+    let fields = vec!["data".to_owned(), "data.password".to_owned(), "metadata.nam".to_owned()];
+    let text = shown(Output::new(Body::Fields { object, fields }), Format::Table).unwrap().text;
+    insta::assert_snapshot!(text, @r#"
+    # no field "metadata.nam"; there is name
+    data:
+      password: <masked 6 bytes>
+    data.password: <masked 6 bytes>
+    "#);
+}
+
+#[test]
+fn an_object_of_3_mb_is_cut_behind_a_map_of_its_fields() {
+    let object = json!({"kind": "ConfigMap", "metadata": {"name": "big"}, "data": {
+        "a\n# forged": "x".repeat(1_000_000), "b.bin": "line\n".repeat(400_000), "small": "y"}});
+    let text = shown(Output::new(Body::Fields { object: object.clone(), fields: vec![] }), Format::Table).unwrap().text;
+    assert!(text.len() <= Budget::CEILING.text, "{}", text.len());
+    assert!(text.starts_with("# it has 3400") && text.contains("\tdata['b.bin']\n"), "{}", &text[..600]);
+    assert!(text.contains("# cut: the first ") && !text.lines().any(|line| line.starts_with("# forged")));
+    let part = |fields: &[&str]| {
+        let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+        shown(Output::new(Body::Fields { object: object.clone(), fields }), Format::Table).unwrap().text
+    };
+    assert_eq!(part(&["data.small", "metadata.name"]), "data.small: \"y\"\nmetadata.name: big");
+    let large = part(&["data['b.bin']"]);
+    assert!(large.len() <= Budget::CEILING.text && large.contains("# cut: the first "), "{}", &large[..300]);
+}

@@ -89,8 +89,8 @@ pub struct ListArguments {
     pub handle: Option<String>,
     /// Columns by name.
     pub columns: Vec<String>,
-    /// Format of the answer.
-    pub format: Format,
+    /// Format of the answer; `None` = the usual one.
+    pub format: Option<Format>,
 }
 
 impl ListArguments {
@@ -107,13 +107,19 @@ impl ListArguments {
         }
         let columns = part("columns").map(|value| read_columns(&value)).transpose()?.unwrap_or_default();
         let format = part("format").map(|value| text("format", value)).transpose()?;
-        let format = format.map(|word| Format::parse(&word)).transpose()?.unwrap_or_default();
-        Ok(Self { limit, handle, columns, format })
+        let format = format.map(|word| Format::parse(&word)).transpose()?;
+        let list = Self { limit, handle, columns, format };
+        list.presentation().check()?;
+        Ok(list)
     }
 
     /// Rows per page: what was asked for, else what usually fits.
     pub fn rows(&self) -> u32 {
-        self.limit.unwrap_or(if self.format.wants_objects() { DEFAULT_OBJECTS } else { DEFAULT_ROWS })
+        self.limit.unwrap_or(self.usual())
+    }
+
+    fn usual(&self) -> u32 {
+        if self.format.unwrap_or_default().wants_objects() { DEFAULT_OBJECTS } else { DEFAULT_ROWS }
     }
 
     /// The first page; a continue handle leads to others.
@@ -121,11 +127,12 @@ impl ListArguments {
         Page::first(self.rows())
     }
 
-    /// How the answer is wanted. Whoever sets a limit above the usual gets the ceiling of the budget.
+    /// How the answer is wanted. Whoever sets a limit above the usual gets the ceiling of the budget; whoever says nothing
+    /// of the form leaves it to us.
     pub fn presentation(&self) -> Presentation {
-        let usual = if self.format.wants_objects() { DEFAULT_OBJECTS } else { DEFAULT_ROWS };
-        let budget = if self.rows() > usual { Budget::CEILING } else { Budget::DEFAULT };
-        Presentation { format: self.format, columns: self.columns.clone(), budget }
+        let budget = if self.rows() > self.usual() { Budget::CEILING } else { Budget::DEFAULT };
+        let free = self.limit.is_none() && self.format.is_none() && self.columns.is_empty();
+        Presentation { format: self.format.unwrap_or_default(), columns: self.columns.clone(), budget, free }
     }
 }
 

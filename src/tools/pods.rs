@@ -1,8 +1,6 @@
-//! What pods say of themselves, as objects and as rows.
+//! What pods say of themselves.
 
 use serde_json::{Map, Value};
-
-use crate::model::Table;
 
 /// Kinds whose `spec.selector` selects pods.
 const WORKLOADS: [&str; 10] = [
@@ -75,27 +73,6 @@ pub(super) fn is_well(pod: &Value) -> bool {
     }
 }
 
-/// Puts the rows of pods that are not well on top, in the order they have, and says how many they are. A table without
-/// the columns of pods stays as it is.
-pub(super) fn anomalies_first(table: &mut Table) -> Option<String> {
-    let column = |name: &str| table.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
-    let (status, ready, restarts) = (column("status")?, column("ready")?, column("restarts")?);
-    let odd = |cells: &[String]| {
-        let cell = |at: usize| cells.get(at).map_or("", String::as_str);
-        let unready = cell(ready).split_once('/').is_some_and(|(ready, of)| ready != of);
-        let restarted = !matches!(cell(restarts).split(' ').next(), None | Some("" | "0"));
-        match cell(status) {
-            "Completed" | "Succeeded" => restarted,
-            "Running" => unready || restarted,
-            _ => true,
-        }
-    };
-    let all = table.rows.len();
-    let count = table.rows.iter().filter(|row| odd(&row.cells)).count();
-    table.rows.sort_by_key(|row| !odd(&row.cells));
-    (count > 0 && count < all).then(|| format!("{count} of {all} pods on this page are not well: they come first"))
-}
-
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
@@ -104,8 +81,7 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 mod tests {
     use serde_json::json;
 
-    use super::{anomalies_first, container, is_well, selector};
-    use crate::model::{Column, Row, Table};
+    use super::{container, is_well, selector};
 
     #[test]
     fn workloads_select_pods() {
@@ -134,28 +110,5 @@ mod tests {
         assert!(is_well(&pod("Running", true, 0)) && is_well(&pod("Succeeded", false, 0)));
         assert!(!is_well(&pod("Running", false, 0)) && !is_well(&pod("Running", true, 1)));
         assert!(!is_well(&pod("Pending", false, 0)) && !is_well(&json!({})));
-    }
-
-    #[test]
-    fn rows_that_need_a_look_come_first_and_the_order_stays() {
-        let columns = ["Name", "Ready", "Status", "Restarts"];
-        let row = |cells: [&str; 4]| Row { namespace: None, cells: cells.map(Into::into).to_vec() };
-        let mut table = Table {
-            columns: columns.map(|name| Column { name: name.into(), priority: 0 }).to_vec(),
-            rows: vec![
-                row(["a", "1/1", "Running", "0"]),
-                row(["b", "0/1", "Completed", "0"]),
-                row(["c", "1/1", "Running", "3 (5m ago)"]),
-                row(["d", "0/1", "CrashLoopBackOff", "9"]),
-                row(["e", "1/2", "Running", "0"]),
-            ],
-            ..Table::default()
-        };
-        let said = anomalies_first(&mut table);
-        let names: Vec<&str> = table.rows.iter().map(|row| row.cells[0].as_str()).collect();
-        assert_eq!(names, ["c", "d", "e", "a", "b"]);
-        assert_eq!(said.unwrap(), "3 of 5 pods on this page are not well: they come first");
-        table.columns[2].name = "Phase".into();
-        assert_eq!(anomalies_first(&mut table), None);
     }
 }

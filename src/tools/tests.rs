@@ -202,6 +202,8 @@ fn list_arguments_are_taken_off_and_bounded() {
     let (list, left) =
         take(json!({"limit": 7, "continue": "h", "columns": "name, ready", "format": "wide", "kind": "Pod"})).unwrap();
     assert_eq!((list.rows(), left, list.columns.as_slice()), (7, 1, &["name".to_owned(), "ready".to_owned()][..]));
+    assert!(!list.presentation().free && take(json!({"kind": "Pod"})).unwrap().0.presentation().free);
+    assert!(!take(json!({"format": "table"})).unwrap().0.presentation().free);
     assert_eq!(take(json!({"format": "json"})).unwrap().0.rows(), 20);
     assert_eq!(take(json!({})).unwrap().0.first_page(), Page::first(100));
     assert_eq!(take(json!({"limit": 500})).unwrap().0.presentation().budget, crate::output::Budget::CEILING);
@@ -213,6 +215,8 @@ fn list_arguments_are_taken_off_and_bounded() {
         json!({"format": "xml"}),
         json!({"format": 1}),
         json!({"columns": [1]}),
+        json!({"columns": "NAME,IMAGE:.spec.containers["}),
+        json!({"columns": "READY,IMAGE:.spec.image"}),
         json!({"columns": {}}),
         json!({"continue": "x".repeat(513)}),
     ] {

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::{Access, Failure};
-use crate::output::{Body, Output};
+use crate::output::{Body, Output, check_fields};
 use crate::pool::ClusterClient;
-use crate::tools::{Cx, Spec, TargetNeed, Tool, arguments, pods};
+use crate::tools::{Cx, Spec, TargetNeed, Tool, arguments};
 
 use super::resources;
 
@@ -72,7 +72,6 @@ impl Tool for PodsListInNamespace {
     }
 }
 
-/// One page; the order holds within it, and a page that is continued is ordered anew.
 async fn list(
     cx: &Cx,
     client: &ClusterClient,
@@ -86,11 +85,7 @@ async fn list(
         field_selector: arguments::field_selector(field_selector)?,
     };
     let resource = client.kind("pods", Some("v1")).await?;
-    let mut output = resources::list(cx, client, &resource, what).await?;
-    if let Body::Table(listing) = &mut output.body {
-        output.notes.extend(pods::anomalies_first(&mut listing.content));
-    }
-    Ok(output)
+    resources::list(cx, client, &resource, what).await
 }
 
 /// `pods_get`.
@@ -101,6 +96,7 @@ pub(super) struct PodsGet;
 pub(super) struct GetArgs {
     name: String,
     namespace: Option<String>,
+    fields: Option<Vec<String>>,
 }
 
 impl Tool for PodsGet {
@@ -119,9 +115,11 @@ impl Tool for PodsGet {
 
     async fn call(&self, _cx: &Cx, client: &ClusterClient, args: GetArgs) -> Result<Output, Failure> {
         let which = resources::Which::read(args.name, args.namespace)?;
+        let fields = args.fields.unwrap_or_default();
+        check_fields(&fields)?;
         let resource = client.kind("pods", Some("v1")).await?;
         let found = resources::get(client, &resource, which).await?;
-        let output = Output::new(Body::Object(found.object));
+        let output = Output::new(Body::Fields { object: found.object, fields });
         Ok(Output { notes: found.note.into_iter().collect(), ..output })
     }
 }

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Access, ApiResource, Failure, ListRequest, names};
-use crate::output::{Body, Listing, Output};
+use crate::model::{Access, ApiResource, Failure, ListRequest, Table, names};
+use crate::output::{Body, Listing, MAX_LIMIT, Output, Page, check_fields};
 use crate::pool::ClusterClient;
-use crate::tools::{Cx, Spec, TargetNeed, Tool, arguments};
+use crate::tools::{Cx, Spec, TargetNeed, Tool, anomalies, arguments, groups};
 
 /// `resources_list`.
 pub(super) struct ResourcesList;
@@ -74,23 +74,46 @@ pub(in crate::tools) async fn list(
         (true, None) => "namespace, labelSelector or fieldSelector",
         (true, Some(_)) | (false, _) => "labelSelector or fieldSelector",
     };
+    let are_pods = resource.qualified() == "pods";
+    let may_group = are_pods && cx.presentation.free;
+    let page = Page { limit: if may_group { MAX_LIMIT } else { cx.page.limit }, ..cx.page.clone() };
     let request = ListRequest {
         namespace,
         label_selector: what.label_selector,
         field_selector: what.field_selector,
-        limit: cx.page.limit,
-        continue_token: cx.page.token.clone(),
+        limit: page.limit,
+        continue_token: page.token.clone(),
     };
-    let page = cx.page.clone();
-    let body = if cx.presentation.format.wants_objects() {
+    let mut notes: Vec<String> = note.into_iter().collect();
+    let body = if cx.presentation.wants_objects() {
         let content = client.list_objects(resource, &request).await.map_err(|failure| failure.doing(&doing))?;
         Body::Objects { list: Listing { resource: shown, content, page, narrow }, kind: resource.kind.clone() }
     } else {
         let content = client.list(resource, &request).await.map_err(|failure| failure.doing(&doing))?;
-        Body::Table(Listing { resource: shown, content, page, narrow })
+        let (body, said) = arranged(Listing { resource: shown, content, page, narrow }, resource, may_group);
+        notes.extend(said);
+        body
     };
-    let output = Output::new(body);
-    Ok(Output { notes: note.into_iter().collect(), ..output })
+    Ok(Output { notes, ..Output::new(body) })
+}
+
+/// A page of a table with what needs a look first; long lists of pods in groups, where the caller asked for no form.
+fn arranged(mut list: Listing<Table>, resource: &ApiResource, may_group: bool) -> (Body, Option<String>) {
+    let rows = list.content.rows.len();
+    if may_group
+        && rows > groups::ABOVE
+        && let Some(grouped) = groups::of_pods(&list.content)
+    {
+        let well = if grouped.odd == 0 { "all well".to_owned() } else { format!("{} not well, first", grouped.odd) };
+        let said = format!(
+            "{rows} pods of this page in {} groups by name, {well}; one pod per row with format=table",
+            grouped.sizes.len()
+        );
+        list.content = grouped.table;
+        return (Body::Groups { list, sizes: grouped.sizes }, Some(said));
+    }
+    let said = anomalies::first(&mut list.content, &resource.plural, resource.qualified() == "pods");
+    (Body::Table(list), said)
 }
 
 /// The namespace that counts: none for a kind without namespaces, and a note when one was given.
@@ -121,6 +144,8 @@ pub(super) struct GetArgs {
     kind: String,
     name: String,
     namespace: Option<String>,
+    #[schemars(description = "Only these, as spec.replicas")]
+    fields: Option<Vec<String>>,
 }
 
 impl Tool for ResourcesGet {
@@ -140,9 +165,11 @@ impl Tool for ResourcesGet {
     async fn call(&self, _cx: &Cx, client: &ClusterClient, args: GetArgs) -> Result<Output, Failure> {
         arguments::kind(&args.kind, args.api_version.as_deref())?;
         let which = Which::read(args.name, args.namespace)?;
+        let fields = args.fields.unwrap_or_default();
+        check_fields(&fields)?;
         let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
         let found = get(client, &resource, which).await?;
-        let output = Output::new(Body::Object(found.object));
+        let output = Output::new(Body::Fields { object: found.object, fields });
         Ok(Output { notes: found.note.into_iter().collect(), ..output })
     }
 }
@@ -207,8 +234,10 @@ fn with_kind(mut object: Value, resource: &ApiResource) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{scope, serves, with_kind};
-    use crate::model::ApiResource;
+    use super::{arranged, scope, serves, with_kind};
+    use crate::model::{ApiResource, Column, Row, Table};
+    use crate::output::{Body, Listing, MAX_LIMIT, Output, Page, Presentation, render};
+    use crate::reference::tokens;
 
     fn resource(plural: &str, kind: &str, namespaced: bool) -> ApiResource {
         ApiResource {
@@ -242,5 +271,71 @@ mod tests {
     fn an_object_without_kind_gets_the_kind_that_was_asked_for() {
         let object = with_kind(json!({"data": {"a": "YQ=="}}), &resource("secrets", "Secret", true));
         assert_eq!(object, json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "YQ=="}}));
+    }
+
+    /// The columns and names of a real namespace: deployments of ten pods, every fortieth pod not well.
+    fn shop(pods: usize) -> Listing<Table> {
+        let columns = [("Name", 0), ("Ready", 0), ("Status", 0), ("Restarts", 0), ("Age", 0), ("IP", 1), ("Node", 1)];
+        let letters = b"bcdfghjklmnpqrstvwxz2456789";
+        let random = |seed: usize, length: u32| -> String {
+            (0..length).map(|at| char::from(letters[(seed * 7_919 / 5_usize.pow(at) + seed) % letters.len()])).collect()
+        };
+        let row = |at: usize| {
+            let hash = random(at / 10 + 31, 8);
+            let (ready, status, restarts) =
+                if at % 40 == 7 { ("0/1", "CrashLoopBackOff", "12 (3m ago)") } else { ("1/1", "Running", "0") };
+            let name = format!("checkout-{}-9{hash}-{}", at / 10, random(at + 3, 5));
+            let cells = [&name, ready, status, restarts, "12d", "10.244.3.17", "node-3"];
+            Row { namespace: None, cells: cells.map(Into::into).to_vec() }
+        };
+        let content = Table {
+            columns: columns.map(|(name, priority)| Column { name: name.into(), priority }).to_vec(),
+            rows: (0..pods.min(MAX_LIMIT as usize)).map(row).collect(),
+            continue_token: (pods > MAX_LIMIT as usize).then(|| "next".into()),
+            remaining: pods.checked_sub(MAX_LIMIT as usize).filter(|left| *left > 0).map(|left| left as u64),
+        };
+        Listing {
+            resource: "pods in namespace shop".into(),
+            content,
+            page: Page::first(MAX_LIMIT),
+            narrow: "labelSelector",
+        }
+    }
+
+    fn answer(list: Listing<Table>, may_group: bool) -> String {
+        let (body, said) = arranged(list, &resource("pods", "Pod", true), may_group);
+        assert_eq!(matches!(body, Body::Groups { .. }), may_group);
+        let output = Output { notes: said.into_iter().collect(), ..Output::new(body) };
+        render(output, &Presentation::default(), |_| Some("H".repeat(100))).unwrap().text
+    }
+
+    #[test]
+    fn a_hundred_pods_cost_few_tokens_and_say_which_need_a_look() {
+        let grouped = answer(shop(100), true);
+        assert!(
+            grouped.starts_with("# 100 pods of this page in 10 groups by name, 3 not well, first; one pod"),
+            "{grouped}"
+        );
+        assert!(grouped.contains("\ncheckout-0-*\t1 CrashLoopBackOff, 9 Running\tcheckout-0-"), "{grouped}");
+        assert!(!grouped.contains(" shown;") && tokens(&grouped) <= 500, "{}: {grouped}", tokens(&grouped));
+        let rows = answer(shop(100), false);
+        assert_eq!(rows.lines().filter(|line| line.starts_with("checkout-")).count(), 100);
+        assert!(tokens(&rows) <= 4_000, "{}", tokens(&rows));
+    }
+
+    #[test]
+    fn ten_thousand_pods_come_in_pages_of_groups_with_the_total() {
+        let text = answer(shop(10_000), true);
+        assert!(text.contains("\n# 500 of 10000 pods in namespace shop shown; narrow with labelSelector"), "{text}");
+        assert!(text.len() <= 7_000 && tokens(&text) <= 2_000, "{} tokens", tokens(&text));
+    }
+
+    #[test]
+    fn short_lists_and_other_kinds_stay_rows() {
+        assert!(matches!(arranged(shop(50), &resource("pods", "Pod", true), true), (Body::Table(_), Some(_))));
+        assert!(matches!(
+            arranged(shop(100), &resource("podlikes", "PodLike", true), false),
+            (Body::Table(_), Some(_))
+        ));
     }
 }

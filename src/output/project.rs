@@ -1,0 +1,209 @@
+//! Parts of objects: columns of the caller's own, the fields of one object that were asked for, and the map of an object
+//! that is too large. Objects come here masked.
+
+use serde_json::{Map, Value};
+
+use super::neutral;
+use super::path::{Path, joined};
+use crate::model::{Column, Failure, Row, Table, names};
+
+/// Most fields that one call may ask for.
+const MAX_FIELDS: usize = 32;
+/// Most values of one cell.
+const MAX_VALUES: usize = 32;
+/// Lines of the map of a large object, at most.
+const MAP_LINES: usize = 24;
+/// A field with less than this part of the object is not looked into.
+const MAP_SHARE: usize = 20;
+/// How deep the map goes.
+const MAP_DEPTH: usize = 4;
+/// Longest path in the map, in bytes.
+const MAP_PATH: usize = 160;
+
+/// True for a column that says itself where it stands, as `IMAGE:.spec.containers[*].image`.
+pub(super) fn is_own(column: &str) -> bool {
+    column.contains(':')
+}
+
+/// Columns of a table made of whole objects, `HEADER:path` or one of those that every object has.
+///
+/// # Errors
+/// When one of them is neither.
+pub(super) fn columns(wanted: &[String]) -> Result<Vec<(String, Path)>, Failure> {
+    wanted.iter().map(|column| one_column(column)).collect()
+}
+
+fn one_column(column: &str) -> Result<(String, Path), Failure> {
+    if let Some((header, path)) = column.split_once(':') {
+        return Ok((header.trim().to_uppercase(), Path::parse(path)?));
+    }
+    let path = match column.trim().to_ascii_lowercase().as_str() {
+        "name" => "metadata.name",
+        "namespace" => "metadata.namespace",
+        "created" => "metadata.creationTimestamp",
+        _ => {
+            let cause = format!("column {} cannot stand beside columns with a path", names::quote(column));
+            return Err(Failure::arguments(cause)
+                .hint("Beside them stand NAME, NAMESPACE, CREATED, and others with a path, as READY:.status.ready"));
+        }
+    };
+    Ok((column.trim().to_uppercase(), Path::parse(path)?))
+}
+
+/// The table of `columns` over the items of a list.
+pub(super) fn table(items: &[Value], columns: &[(String, Path)]) -> Table {
+    let cells = |item: &Value| columns.iter().map(|(_, path)| cell(&path.find(item))).collect();
+    Table {
+        columns: columns.iter().map(|(header, _)| Column { name: header.clone(), priority: 0 }).collect(),
+        rows: items.iter().map(|item| Row { namespace: None, cells: cells(item) }).collect(),
+        ..Table::default()
+    }
+}
+
+fn cell(found: &[&Value]) -> String {
+    if found.is_empty() {
+        return "<none>".to_owned();
+    }
+    let text = |value: &&Value| value.as_str().map_or_else(|| value.to_string(), Into::into);
+    let mut cells: Vec<String> = found.iter().take(MAX_VALUES).map(text).collect();
+    if found.len() > MAX_VALUES {
+        cells.push(format!("… +{}", found.len() - MAX_VALUES));
+    }
+    cells.join(",")
+}
+
+/// Reads the fields that a call asks for.
+///
+/// # Errors
+/// When there are too many, or one is no path.
+pub(super) fn paths(fields: &[String]) -> Result<Vec<Path>, Failure> {
+    if fields.len() > MAX_FIELDS {
+        return Err(Failure::arguments(format!("argument fields must be at most {MAX_FIELDS} paths")));
+    }
+    fields.iter().map(|field| Path::parse(field)).collect()
+}
+
+/// The fields of an object by their paths, and one line for each that is not there.
+///
+/// # Errors
+/// When none of them is there, with the names that are.
+pub(super) fn fields(object: &Value, fields: &[String]) -> Result<(Value, Vec<String>), Failure> {
+    let mut found = Map::new();
+    let mut missing = Vec::new();
+    for (name, path) in fields.iter().zip(paths(fields)?) {
+        let values = path.find(object);
+        match values.as_slice() {
+            [] => {
+                let near = path.near(object);
+                let near = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
+                missing.push(format!("no field {}{near}", names::quote(name)));
+            }
+            [only] if !path.is_many() => drop(found.insert(name.clone(), (*only).clone())),
+            values => drop(found.insert(name.clone(), values.iter().map(|value| (*value).clone()).collect())),
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::arguments(missing.join("; ")));
+    }
+    Ok((Value::Object(found), missing))
+}
+
+/// The largest fields of an object with their sizes in bytes, as paths that `fields` takes. The keys of `parts`, what
+/// [`fields`] found, are paths already.
+pub(super) fn map(object: &Value, parts: bool) -> String {
+    let all = size(object);
+    let mut found = Vec::new();
+    match object.as_object().filter(|_| parts) {
+        Some(fields) => fields.iter().for_each(|(path, value)| add(path, value, all, 0, &mut found)),
+        None => walk("", object, all, 0, &mut found),
+    }
+    found.sort_by(|(a_path, a), (b_path, b)| b.cmp(a).then_with(|| a_path.cmp(b_path)));
+    let mut text = format!("# it has {all} bytes as JSON: ask for parts of it with fields. The largest:\n");
+    for (path, size) in found.iter().take(MAP_LINES) {
+        text.push_str(&format!("#   {size}\t{}\n", neutral::cell(path)));
+    }
+    if found.len() > MAP_LINES {
+        text.push_str(&format!("#   and {} smaller ones\n", found.len() - MAP_LINES));
+    }
+    text
+}
+
+fn walk(path: &str, value: &Value, all: usize, depth: usize, found: &mut Vec<(String, usize)>) {
+    let Value::Object(fields) = value else { return };
+    for (key, value) in fields {
+        add(&joined(path, key), value, all, depth, found);
+    }
+}
+
+fn add(path: &str, value: &Value, all: usize, depth: usize, found: &mut Vec<(String, usize)>) {
+    if path.len() > MAP_PATH {
+        return;
+    }
+    let size = size(value);
+    if depth + 1 < MAP_DEPTH && size > all / MAP_SHARE {
+        walk(path, value, all, depth + 1, found);
+    }
+    let items = value.as_array().map(|items| format!("[*] ({} items)", items.len())).unwrap_or_default();
+    found.push((format!("{path}{items}"), size));
+}
+
+fn size(value: &Value) -> usize {
+    value.to_string().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{cell, columns, fields, map, table};
+
+    fn texts(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn own_columns_are_paths_beside_names() {
+        let wanted = columns(&texts(&["name", "image:.spec.containers[*].image", "R:spec.replicas"])).unwrap();
+        let items = [
+            json!({"metadata": {"name": "a"}, "spec": {"replicas": 2, "containers": [{"image": "x"}, {"image": "y"}]}}),
+            json!({"metadata": {"name": "b"}}),
+        ];
+        let table = table(&items, &wanted);
+        let headers: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(headers, ["NAME", "IMAGE", "R"]);
+        assert_eq!(table.rows[0].cells, ["a", "x,y", "2"]);
+        assert_eq!(table.rows[1].cells, ["b", "<none>", "<none>"]);
+        let failure = columns(&texts(&["READY", "A:.b"])).unwrap_err().to_string();
+        assert!(failure.starts_with("column \"READY\" cannot stand beside columns with a path. Beside"), "{failure}");
+        let many: Vec<_> = (0..40).map(|n| json!(n)).collect();
+        assert!(cell(&many.iter().collect::<Vec<_>>()).ends_with(",31,… +8"));
+    }
+
+    #[test]
+    fn fields_come_by_their_paths_and_missing_ones_are_named() {
+        let object = json!({"spec": {"replicas": 3, "list": [{"a": 1}, {"a": 2}]}, "status": {}});
+        let (found, missing) = fields(&object, &texts(&["spec.replicas", "spec.list[*].a", "spec.replica"])).unwrap();
+        assert_eq!(found, json!({"spec.replicas": 3, "spec.list[*].a": [1, 2]}));
+        assert_eq!(missing, ["no field \"spec.replica\"; there is replicas"]);
+        let failure = fields(&object, &texts(&["speck"])).unwrap_err().to_string();
+        assert_eq!(failure, "no field \"speck\"; there is spec");
+        assert!(fields(&object, &vec!["a".to_owned(); 33]).is_err());
+    }
+
+    #[test]
+    fn the_map_shows_where_the_bytes_are() {
+        let object = json!({"kind": "ConfigMap", "data": {"big.bin": "x".repeat(3_000_000), "small": "y"},
+            "list": [1, 2, 3], "metadata": {"name": "a"}});
+        let text = map(&object, false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("# it has 30000") && text.len() < 1_000, "{text}");
+        assert_eq!(lines[1].split('\t').nth(1).unwrap(), "data");
+        assert_eq!(lines[2], "#   3000002\tdata['big.bin']");
+        assert!(text.contains("list[*] (3 items)") && !text.contains("metadata.name"), "{text}");
+        let parts = map(&json!({"data['x']": {"a": "x".repeat(100)}}), true);
+        assert!(parts.ends_with("#   108\tdata['x']\n#   102\tdata['x'].a\n"), "{parts}");
+        let wide: serde_json::Map<_, _> = (0..500).map(|n| (format!("key-{n}"), json!("v"))).collect();
+        let text = map(&json!({"data": wide}), false);
+        assert!(text.lines().count() == 26 && text.ends_with("#   and 477 smaller ones\n"), "{text}");
+    }
+}
