@@ -21,6 +21,7 @@ mod config;
 mod faults;
 mod http;
 mod keys;
+mod login;
 mod mint;
 mod state;
 #[cfg(test)]
@@ -105,6 +106,7 @@ impl Realms {
             Endpoint::Discovery => ".well-known/openid-configuration",
             Endpoint::Certs => "protocol/openid-connect/certs",
             Endpoint::Token => "protocol/openid-connect/token",
+            Endpoint::Authorization => "protocol/openid-connect/auth",
         };
         format!("{}/{path}", self.issuer(realm))
     }
@@ -114,6 +116,14 @@ impl Realms {
     pub fn user(&self, realm: &str, username: &str) -> User {
         let user = self.with(realm, |realm| realm.config.users.iter().find(|user| user.username == username).cloned());
         user.unwrap_or_else(|| panic!("realm {realm} has no user {username}"))
+    }
+
+    /// Registers a client, in place of one with the same id.
+    pub fn register(&self, realm: &str, client: Client) {
+        self.with(realm, |realm| {
+            realm.config.clients.retain(|other| other.id != client.id);
+            realm.config.clients.push(client);
+        });
     }
 
     /// A good token of `username` for one `audience`, to be edited or minted.
@@ -268,6 +278,7 @@ fn realm(config: RealmConfig, address: SocketAddr) -> Realm {
         extra_jwks: Vec::new(),
         metadata: serde_json::Map::new(),
         faults: std::collections::BTreeMap::new(),
+        codes: login::Codes::default(),
         config,
     }
 }

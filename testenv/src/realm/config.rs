@@ -50,6 +50,8 @@ pub struct Client {
     pub secret: Option<String>,
     /// The audiences of tokens that this client obtains: absent, a string or an array, by their number.
     pub audiences: Vec<String>,
+    /// Where a browser may be sent back to after signing in; each is compared exactly.
+    pub redirect_uris: Vec<String>,
 }
 
 impl RealmsConfig {
@@ -109,7 +111,14 @@ impl Client {
     #[must_use]
     pub fn public(id: &str, audiences: &[&str]) -> Self {
         let audiences = audiences.iter().map(|audience| (*audience).to_owned()).collect();
-        Self { id: id.to_owned(), secret: None, audiences }
+        Self { id: id.to_owned(), secret: None, audiences, redirect_uris: Vec::new() }
+    }
+
+    /// Lets people sign in to this client, and sends them back to `uri`.
+    #[must_use]
+    pub fn redirect(mut self, uri: &str) -> Self {
+        self.redirect_uris.push(uri.to_owned());
+        self
     }
 
     /// A client with a secret.

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::faults::{Body, BrokenOff, answer};
+use super::login;
 use super::state::{Endpoint, RealmRequest, Site};
 use super::token;
 
@@ -80,6 +81,7 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
         Endpoint::Certs => document(&site, name, |realm| realm.jwks()),
         Endpoint::Token if request.method() == Method::POST => grant(&site, name, request).await,
         Endpoint::Token => token::wrong_method(),
+        Endpoint::Authorization => authorize(&site, name, request).await,
     };
     match fault {
         None => Ok(good),
@@ -95,13 +97,30 @@ fn document(site: &Site, name: &str, read: impl FnOnce(&super::state::Realm) -> 
 }
 
 async fn grant(site: &Site, name: &str, request: Request<Incoming>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let body = match timeout(INPUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) | Err(_) => return answer(413, "text/plain", Bytes::new()),
+    let (parts, body) = match read(request).await {
+        Ok(read) => read,
+        Err(refused) => return refused,
     };
     let granted = site.realm(name, |realm| token::token(realm, &parts.headers, &body));
     granted.unwrap_or_else(|| answer(404, "text/plain", Bytes::new()))
+}
+
+async fn authorize(site: &Site, name: &str, request: Request<Incoming>) -> Response<Body> {
+    let (parts, body) = match read(request).await {
+        Ok(read) => read,
+        Err(refused) => return refused,
+    };
+    let query = parts.uri.query().unwrap_or_default();
+    let answered = site.realm(name, |realm| login::authorize(realm, &parts.method, query, &body));
+    answered.unwrap_or_else(|| answer(404, "text/plain", Bytes::new()))
+}
+
+async fn read(request: Request<Incoming>) -> Result<(http::request::Parts, Bytes), Response<Body>> {
+    let (parts, body) = request.into_parts();
+    match timeout(INPUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok((parts, body.to_bytes())),
+        Ok(Err(_)) | Err(_) => Err(answer(413, "text/plain", Bytes::new())),
+    }
 }
 
 /// The realm that a path names, and its endpoint.
@@ -115,6 +134,7 @@ fn route(path: &str) -> Option<(&str, Option<Endpoint>)> {
         ".well-known/openid-configuration" | ".well-known/oauth-authorization-server" => Endpoint::Discovery,
         "protocol/openid-connect/certs" => Endpoint::Certs,
         "protocol/openid-connect/token" => Endpoint::Token,
+        "protocol/openid-connect/auth" => Endpoint::Authorization,
         _ => return Some((name, None)),
     };
     Some((name, Some(endpoint)))

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::config::RealmConfig;
 use super::faults::Fault;
 use super::keys::{SigningKey, encryption_jwk};
+use super::login::Codes;
 use super::token::GRANTS;
 
 /// Requests kept between two calls of `clear`; a log with holes would prove nothing.
@@ -23,6 +24,8 @@ pub enum Endpoint {
     Certs,
     /// `/protocol/openid-connect/token`
     Token,
+    /// `/protocol/openid-connect/auth`, where people sign in.
+    Authorization,
 }
 
 /// One request that reached the server.
@@ -54,6 +57,8 @@ pub(super) struct Realm {
     pub metadata: Map<String, Value>,
     /// Faults and how often they still happen; `None` is for ever.
     pub faults: BTreeMap<Endpoint, (Fault, Option<usize>)>,
+    /// What people who signed in may still fetch.
+    pub codes: Codes,
 }
 
 impl Realm {
@@ -75,10 +80,13 @@ impl Realm {
         let protocol = format!("{}/protocol/openid-connect", self.issuer);
         let mut document = json!({
             "issuer": self.issuer,
+            "authorization_endpoint": format!("{protocol}/auth"),
             "token_endpoint": format!("{protocol}/token"),
             "jwks_uri": format!("{protocol}/certs"),
             "grant_types_supported": GRANTS,
-            "response_types_supported": [],
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.config.algorithm.name()],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],

@@ -17,16 +17,16 @@ use super::mint::TokenBuilder;
 use super::state::Realm;
 
 /// Grants of this endpoint, for the metadata.
-pub(super) const GRANTS: &[&str] = &["password", "client_credentials"];
+pub(super) const GRANTS: &[&str] = &["authorization_code", "password", "client_credentials"];
 
 /// An OAuth error answer (RFC 6749 section 5.2).
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     error: &'static str,
     description: String,
 }
 
-type Form = BTreeMap<String, String>;
+pub(super) type Form = BTreeMap<String, String>;
 
 /// Answers one token request of `realm`.
 pub(super) fn token(realm: &Realm, headers: &HeaderMap, body: &Bytes) -> Response<Body> {
@@ -53,6 +53,7 @@ fn grant(realm: &Realm, headers: &HeaderMap, body: &Bytes) -> Result<Value, Refu
         form.get("grant_type").ok_or_else(|| refusal(400, "invalid_request", "Missing form parameter: grant_type"))?;
     let client = authenticate(realm, headers, &form)?;
     match grant_type.as_str() {
+        "authorization_code" => super::login::code(realm, client, &form),
         "password" => password(realm, client, &form),
         "client_credentials" => client_credentials(realm, client, &form),
         _ => Err(refusal(400, "unsupported_grant_type", "Unsupported grant_type")),
@@ -94,7 +95,7 @@ fn base_token(realm: &Realm, sub: &str) -> TokenBuilder {
 }
 
 /// Finishes the token for `client` and writes the answer of RFC 6749 section 5.1.
-fn granted(realm: &Realm, token: &TokenBuilder, client: &Client, form: &Form) -> Value {
+pub(super) fn granted(realm: &Realm, token: &TokenBuilder, client: &Client, form: &Form) -> Value {
     let openid = form.get("scope").is_some_and(|scope| scope.split(' ').any(|item| item == "openid"));
     let scope = if openid { "openid profile email groups" } else { "profile email groups" };
     let token = token.clone().claim("azp", client.id.clone()).claim("scope", scope);
@@ -138,7 +139,8 @@ fn form_decoded(text: &str) -> String {
     form_urlencoded::parse(format!("x={text}").as_bytes()).map(|(_, value)| value.into_owned()).collect()
 }
 
-fn parse(body: &Bytes) -> Result<Form, Refusal> {
+/// Reads a form; a parameter may be there once (RFC 6749 section 3.2).
+pub(super) fn parse(body: &Bytes) -> Result<Form, Refusal> {
     let mut form = Form::new();
     for (name, value) in form_urlencoded::parse(body) {
         if form.insert(name.into_owned(), value.into_owned()).is_some() {
@@ -154,6 +156,6 @@ fn service_account_sub(realm: &str, client: &str) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
 }
 
-fn refusal(status: u16, error: &'static str, description: &str) -> Refusal {
+pub(super) fn refusal(status: u16, error: &'static str, description: &str) -> Refusal {
     Refusal { status, error, description: description.to_owned() }
 }
