@@ -138,9 +138,11 @@ pub(super) fn rpc_error(code: i32, message: &str) -> Response<Body> {
     )
 }
 
-/// `{error, error_description}`.
+/// A refusal before MCP: a JSON-RPC error too, because clients show their people nothing else. Its code is the HTTP status,
+/// outside what JSON-RPC reserves; `data.error` is the word.
 pub(super) fn problem(status: StatusCode, error: &str, description: &str) -> Response<Body> {
-    json_answer(status, &json!({"error": error, "error_description": description}))
+    let error = json!({"code": status.as_u16(), "message": description, "data": {"error": error}});
+    json_answer(status, &json!({"jsonrpc": "2.0", "id": null, "error": error}))
 }
 
 /// A JSON document.

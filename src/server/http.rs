@@ -279,12 +279,16 @@ impl Http {
         extensions.insert(id.clone());
         extensions.insert(sign_in.clone());
         let within = live.calls.deadline + BEYOND_DEADLINE;
-        let Ok(response) = timeout(within, self.mcp.handle(request)).await else {
+        let Ok(mut response) = timeout(within, self.mcp.handle(request)).await else {
             tracing::error!("MCP did not answer within its deadline");
             return problem(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer within the deadline");
         };
         if let Some(owners) = &self.owners {
             note_session(owners, session.as_ref(), &response, &caller, ends);
+        }
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // rmcp's 202 is a failure to clients that want it done.
+            *response.status_mut() = StatusCode::NO_CONTENT;
         }
         if let Some(why) = sign_in.get().filter(|_| is_json(response.headers())) {
             return self.sign_in_again(&live, &caller, why);
@@ -303,7 +307,7 @@ enum Failed {
     TooSlow,
 }
 
-/// The `error` of the answer's document; RFC 6750 names where it has them.
+/// The `data.error` of the answer; RFC 6750 names where it has them.
 fn auth_word(error: &AuthError) -> &'static str {
     match error {
         AuthError::Missing => "unauthorized",

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{AuthError, Failed, Http, asks_verbose, is_json};
@@ -61,7 +61,8 @@ async fn a_legacy_session_is_written_down_for_its_owner() {
     let mut ended = post("");
     *ended.method_mut() = Method::DELETE;
     ended.headers_mut().insert("mcp-session-id", HeaderValue::from_str(&session).unwrap());
-    assert!(http.hand_over(ended, http.live.load_full(), caller("a"), &id).await.status().is_success());
+    let ended = http.hand_over(ended, http.live.load_full(), caller("a"), &id).await.status();
+    assert_eq!(ended, StatusCode::NO_CONTENT, "what clients take for done");
     assert!(!owners.owns(&session, caller("a").principal()));
 }
 
@@ -73,8 +74,12 @@ async fn a_refusal_tells_a_code_and_one_line() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let document: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(document["error"], "invalid_token");
-    assert!(!document["error_description"].as_str().unwrap().contains('\n'));
+    assert_eq!((&document["jsonrpc"], &document["id"]), (&json!("2.0"), &Value::Null));
+    assert_eq!(
+        (&document["error"]["code"], &document["error"]["data"]["error"]),
+        (&json!(401), &json!("invalid_token"))
+    );
+    assert_eq!(document["error"]["message"].as_str().map(|message| message.contains('\n')), Some(false));
     let late = http.refuse(&http.live.load(), &Failed::TooSlow);
     assert_eq!((late.status(), late.headers()["retry-after"].as_bytes()), (StatusCode::SERVICE_UNAVAILABLE, &b"5"[..]));
 }
