@@ -12,12 +12,14 @@ mod cases {
 mod lab {
     pub mod bench;
     pub mod case;
+    pub mod guide;
     pub mod scene;
 }
 
 mod scenarios {
     pub mod commands;
     pub mod configuration;
+    pub mod connecting;
     pub mod door;
     pub mod failures;
     pub mod figures;
@@ -139,6 +141,10 @@ scenarios! {
         metrics_count_calls_and_name_nobody,
         a_burst_of_one_caller_is_slowed_and_others_notice_nothing,
         a_cluster_that_refuses_connections_is_left_alone_for_a_while,
+    ];
+    connecting: [
+        the_guide_says_what_clients_read,
+        the_commands_of_the_guide_answer,
     ];
 }
 
