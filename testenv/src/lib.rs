@@ -7,6 +7,7 @@ pub mod demo;
 pub mod etcd;
 pub mod faults;
 pub mod ferry;
+pub mod foreign;
 pub mod kcp;
 pub mod mcp;
 pub mod pki;

@@ -2,7 +2,8 @@
 //! against real ones by `scripts/test`.
 //!
 //! A scenario is a `pub async fn(&Scene) -> anyhow::Result<()>` in a file of `scenarios/`; the last test here fails when
-//! one was not listed. The catalogue of failures, `cases/`, has a table of its own, `cases/table.rs`.
+//! one was not listed. Those that need the clients of others, which `scripts/clients` installs, have a list of their own
+//! and are played by `scripts/test` alone. The catalogue of failures, `cases/`, has a table of its own, `cases/table.rs`.
 
 mod cases {
     pub mod network;
@@ -19,10 +20,12 @@ mod lab {
 mod scenarios {
     pub mod commands;
     pub mod configuration;
+    pub mod conformance;
     pub mod connecting;
     pub mod door;
     pub mod failures;
     pub mod figures;
+    pub mod foreign;
     pub mod local;
     pub mod operation;
     pub mod output;
@@ -35,9 +38,15 @@ mod scenarios {
 }
 
 macro_rules! scenarios {
-    ($($module:ident: [$($scenario:ident),+ $(,)?];)+) => {
+    (
+        $($module:ident: [$($scenario:ident),+ $(,)?];)+
+        @with_clients_of_others { $($other:ident: [$($asked:ident),+ $(,)?];)+ }
+    ) => {
         /// Everything that is played, by file.
-        const LISTED: &[(&str, &[&str])] = &[$((stringify!($module), &[$(stringify!($scenario)),+])),+];
+        const LISTED: &[(&str, &[&str])] = &[
+            $((stringify!($module), &[$(stringify!($scenario)),+]),)+
+            $((stringify!($other), &[$(stringify!($asked)),+]),)+
+        ];
 
         mod simulated {
             $(mod $module {
@@ -45,6 +54,15 @@ macro_rules! scenarios {
                 fn $scenario() {
                     crate::lab::scene::play(testenv::world::Lab::Simulated, |scene| {
                         Box::pin(crate::scenarios::$module::$scenario(scene))
+                    });
+                })+
+            })+
+            $(mod $other {
+                $(#[test]
+                #[ignore = "needs the clients of others: scripts/test"]
+                fn $asked() {
+                    crate::lab::scene::play(testenv::world::Lab::Simulated, |scene| {
+                        Box::pin(crate::scenarios::$other::$asked(scene))
                     });
                 })+
             })+
@@ -57,6 +75,15 @@ macro_rules! scenarios {
                 fn $scenario() {
                     crate::lab::scene::play(testenv::world::Lab::Real, |scene| {
                         Box::pin(crate::scenarios::$module::$scenario(scene))
+                    });
+                })+
+            })+
+            $(mod $other {
+                $(#[test]
+                #[ignore = "needs real control planes and the clients of others: scripts/test"]
+                fn $asked() {
+                    crate::lab::scene::play(testenv::world::Lab::Real, |scene| {
+                        Box::pin(crate::scenarios::$other::$asked(scene))
                     });
                 })+
             })+
@@ -146,6 +173,19 @@ scenarios! {
         the_guide_says_what_clients_read,
         the_commands_of_the_guide_answer,
     ];
+    @with_clients_of_others {
+        foreign: [
+            foreign_clients_call_over_http,
+            foreign_clients_choose_a_generation,
+            foreign_clients_call_over_stdio,
+            foreign_clients_say_that_a_token_is_wrong,
+            a_foreign_client_signs_in_by_itself,
+            inspector_runs_as_the_guide_says,
+        ];
+        conformance: [
+            the_conformance_suite_finds_nothing_new,
+        ];
+    }
 }
 
 #[test]
