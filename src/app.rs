@@ -13,6 +13,7 @@ use crate::model::{Caller, Problem, Secret};
 use crate::server::{LiveSource, ServerConfig};
 
 mod clusters;
+mod doctor;
 mod files;
 mod fixed;
 mod generation;
@@ -20,6 +21,7 @@ mod map;
 mod reload;
 mod watch;
 
+pub use doctor::{Finding, Level};
 pub use files::LocalTokenError;
 
 use generation::{DISCOVERY, Lasting, Plan};

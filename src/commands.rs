@@ -1,6 +1,7 @@
 //! What each command does once the program is wired.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{fail, print};
 
 mod arguments;
+mod doctor;
 mod inventory;
 
+pub use doctor::doctor;
 pub use inventory::inventory;
 
 /// Time for one call from the command line.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A file to import is read up to this, in bytes.
+const MAX_IMPORT: u64 = 1024 * 1024;
 /// A token file is read up to this.
 const MAX_TOKEN: u64 = 64 * 1024;
 
@@ -155,6 +160,30 @@ pub fn view(origin: &Origin, environment: &Environment) -> ExitCode {
     }
 }
 
+/// Prints a configuration of kubernetes-mcp-server as ours: 0 when all of it was carried over, 1 when a line on standard
+/// error says what was not, 2 when nothing was.
+pub fn import(file: &Path, environment: &Environment) -> ExitCode {
+    let text = std::fs::File::open(file).and_then(|opened| {
+        let mut text = String::new();
+        opened.take(MAX_IMPORT).read_to_string(&mut text).map(|_| text)
+    });
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return fail(2, &format!("{}: {error}", file.display())),
+    };
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    let imported = match config::import(&text, folder, environment) {
+        Ok(imported) => imported,
+        Err(error) => return fail(2, &format!("{}: {error}", file.display())),
+    };
+    let printed = print(&imported.toml);
+    if imported.left.is_empty() || printed != ExitCode::SUCCESS {
+        return printed;
+    }
+    let lines: Vec<String> = imported.left.iter().map(ToString::to_string).collect();
+    fail(1, &lines.join("\n"))
+}
+
 /// Prints the completion script of a shell.
 pub fn completion(shell: clap_complete::Shell, command: &mut clap::Command) -> ExitCode {
     let mut script = Vec::new();
@@ -178,7 +207,6 @@ async fn caller(app: &App, token_file: Option<PathBuf>) -> Result<Caller, ExitCo
 }
 
 fn read_token(file: &std::path::Path) -> std::io::Result<Secret> {
-    use std::io::Read as _;
     let mut text = String::new();
     std::fs::File::open(file)?.take(MAX_TOKEN).read_to_string(&mut text)?;
     Ok(Secret::new(text.trim()))

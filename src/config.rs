@@ -14,12 +14,14 @@ use crate::inventory::SourceConfig;
 use crate::model::Problem;
 
 mod clusters;
+mod import;
 mod layers;
 mod limits;
 mod places;
 mod policy;
 mod read;
 mod realms;
+mod schema;
 mod server;
 mod settings;
 mod sources;
@@ -27,7 +29,9 @@ mod urls;
 mod view;
 
 pub use crate::kubeconfig::Environment;
+pub use import::{ImportError, Imported, Left, import};
 pub use places::{Place, SourceMap};
+pub use schema::schema;
 pub use settings::{
     Config, DefaultSource, DeniedSettings, GatewaySettings, LimitSettings, LinkSettings, PolicySettings, STRATEGIES,
     ServerConfig, TlsFiles,

@@ -84,6 +84,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look whether the listener, each realm and each cluster work, and say the fix where one does not
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the completion script of a shell
     Completion {
         /// Which shell
@@ -102,6 +108,13 @@ enum ConfigCommand {
     Check,
     /// Print the effective configuration, with the origin of each value
     View,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Print a configuration of kubernetes-mcp-server as one of kubeferry; what cannot be carried over goes to standard error
+    Import {
+        /// Its TOML file
+        file: PathBuf,
+    },
 }
 
 /// Who is calling.
@@ -142,10 +155,12 @@ async fn run(cli: Cli) -> ExitCode {
     let origin = Origin { file: cli.config, listen };
     let mode = match &cli.command {
         Command::Serve { .. } => Mode::Serve,
-        Command::Stdio { .. } | Command::Call { .. } | Command::Tools { .. } => Mode::Person,
-        Command::Config(_) | Command::Inventory { .. } => Mode::Check,
+        Command::Stdio { .. } | Command::Call { .. } | Command::Tools { .. } | Command::Doctor { .. } => Mode::Person,
         Command::Completion { shell } => return commands::completion(*shell, &mut Cli::command()),
+        Command::Config(ConfigCommand::Schema) => return print(&format!("{:#}\n", kubeferry::config::schema())),
+        Command::Config(ConfigCommand::Import { file }) => return commands::import(file, &environment()),
         Command::Version => return print(concat!("kubeferry ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Config(ConfigCommand::Check | ConfigCommand::View) | Command::Inventory { .. } => Mode::Check,
     };
     let environment = environment();
     let app = match App::start(&origin, &environment, mode).await {
@@ -165,9 +180,11 @@ async fn run(cli: Cli) -> ExitCode {
         }
         Command::Tools { who, json } => commands::tools(&app, who.token_file, json).await,
         Command::Inventory { json } => print(&commands::inventory(&app.live().load().inventory, json)),
+        Command::Doctor { json } => commands::doctor(&app, json).await,
         Command::Config(ConfigCommand::Check) => print("the configuration is good\n"),
         Command::Config(ConfigCommand::View) => commands::view(&origin, &environment),
-        Command::Completion { .. } | Command::Version => ExitCode::SUCCESS,
+        // Done above, without a configuration.
+        Command::Completion { .. } | Command::Version | Command::Config(_) => ExitCode::SUCCESS,
     }
 }
 

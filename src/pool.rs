@@ -18,6 +18,7 @@ mod classify;
 mod client;
 pub mod credential;
 mod discovery;
+mod examine;
 mod log;
 mod place;
 mod reply;
@@ -31,6 +32,7 @@ mod upstream;
 mod tests;
 
 pub use client::{ClusterClient, Items};
+pub use examine::{Presence, presence};
 pub use log::LogRequest;
 
 use caches::Caches;

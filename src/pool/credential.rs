@@ -241,6 +241,11 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// Obtains a credential for `caller`. Nothing is sent anywhere before the caller is known to be served.
     fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>>;
 
+    /// kubeferry's own credential at the cluster, where it has one; never one of a caller or of the person at this machine.
+    fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {
+        None
+    }
+
     /// The cluster did not accept a credential (401): what is kept of it is not used again. A new one is obtained by the
     /// next call.
     fn rejected(&self) -> BoxFuture<'_, ()> {

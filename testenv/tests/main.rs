@@ -22,6 +22,7 @@ mod scenarios {
     pub mod configuration;
     pub mod conformance;
     pub mod connecting;
+    pub mod doctor;
     pub mod door;
     pub mod failures;
     pub mod figures;
@@ -113,6 +114,12 @@ scenarios! {
     configuration: [
         limits_change_with_a_reload,
         metrics_have_a_listener_of_their_own,
+        an_imported_configuration_serves,
+    ];
+    doctor: [
+        a_fleet_that_is_well_has_no_failure,
+        what_is_not_well_is_named_with_its_fix,
+        a_kubeconfig_is_looked_at_with_its_own_users,
     ];
     figures: [
         a_warm_call_is_one_request,

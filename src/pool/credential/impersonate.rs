@@ -208,6 +208,10 @@ impl Strategy for Impersonate {
         })
     }
 
+    fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {
+        Some(Box::pin(self.gateway.credential(self.key)))
+    }
+
     fn rejected(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.gateway.forget())
     }

@@ -1,23 +1,18 @@
 //! What an operator configures while the program runs: limits, and a listener for metrics.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
-use testenv::ferry::Ferry;
+use testenv::ferry::{self, Ferry};
 use testenv::mcp::{Client, Era, raw};
 use testenv::poll;
+use testenv::process::port;
 
 use crate::lab::bench::good;
 use crate::lab::scene::Scene;
 
 /// Time for a reload on a busy machine.
 const RELOADED: Duration = Duration::from_secs(20);
-
-/// A port that was free a moment ago.
-fn free() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
 
 /// Waits until the metrics at `url` have a line.
 async fn counted(url: &str, line: &str) -> anyhow::Result<()> {
@@ -30,7 +25,7 @@ async fn counted(url: &str, line: &str) -> anyhow::Result<()> {
 
 /// A reload changes the limits of callers at once, keeps those of the listener and says so, and is counted; a refused one too.
 pub async fn limits_change_with_a_reload(scene: &Scene) -> anyhow::Result<()> {
-    let port = free()?;
+    let port = port::free()?;
     let listen = |limits: &str| {
         let text = scene.world.config_text();
         let text = text.replacen("[server]\n", &format!("[server]\nmetrics_listen = \"127.0.0.1:{port}\"\n"), 1);
@@ -68,7 +63,7 @@ pub async fn limits_change_with_a_reload(scene: &Scene) -> anyhow::Result<()> {
 
 /// The second listener serves metrics to whoever comes, by any host name, and nothing else.
 pub async fn metrics_have_a_listener_of_their_own(scene: &Scene) -> anyhow::Result<()> {
-    let port = free()?;
+    let port = port::free()?;
     let listen = format!("127.0.0.1:{port}");
     let ferry = Ferry::start(Some(&scene.world.config()), &[("KUBEFERRY_SERVER_METRICS_LISTEN", &listen)]).await?;
     let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
@@ -86,5 +81,57 @@ pub async fn metrics_have_a_listener_of_their_own(scene: &Scene) -> anyhow::Resu
     assert_eq!(posted.status, 405, "{}", posted.text);
     scene.assert_no_secret(&reply.text);
     ferry.stop().await;
+    Ok(())
+}
+
+/// What `config import` makes of a configuration of kubernetes-mcp-server is good, serves, and reaches the kcp; what could
+/// not be carried over is said, and no secret.
+pub async fn an_imported_configuration_serves(scene: &Scene) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("realms-ca.pem"), scene.world.realms.ca_pem())?;
+    std::fs::write(path("kcp-ca.pem"), scene.world.kcp.tap.ca_pem())?;
+    std::fs::write(
+        path("kubeconfig"),
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "kcp",
+            "contexts": [{"name": "kcp", "context": {"cluster": "kcp"}}],
+            "clusters": [{"name": "kcp", "cluster": {
+                "server": scene.world.kcp.tap.url(), "certificate-authority": "kcp-ca.pem",
+            }}],
+        })
+        .to_string(),
+    )?;
+    let theirs = format!(
+        "require_oauth = true\nauthorization_url = \"{}\"\noauth_audience = \"kcp-eu\"\ncertificate_authority = \"realms-ca.pem\"\n\
+         cluster_provider_strategy = \"kcp\"\nkubeconfig = \"kubeconfig\"\ntoolsets = [\"kcp\", \"core\"]\nport = \"8080\"\n\
+         bind_address = \"127.0.0.1\"\nread_only = true\nstateless = true\n",
+        scene.world.realms.issuer("corp")
+    );
+    std::fs::write(path("theirs.toml"), &theirs)?;
+    let file = path("theirs.toml").display().to_string();
+    let ran = ferry::run(&["config", "import", &file], &[], None).await?;
+    assert_eq!(ran.code, 1, "something is left: {ran:?}");
+    let left: Vec<&str> = ran.stderr.lines().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(left, ["kubeconfig", "cluster_auth_mode", "toolsets"]);
+
+    // The lab's realm is at a private address, which an operator has to say.
+    let ours = ran.stdout.replacen("[realms.oidc]\n", "[realms.oidc]\nallow_private = true\n", 1);
+    std::fs::write(path("kubeferry.toml"), ours)?;
+    let config = path("kubeferry.toml");
+    let checked = ferry::run(&["config", "check", "--config", &config.display().to_string()], &[], None).await?;
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, "the configuration is good\n"), "{checked:?}");
+    let ferry = Ferry::start(Some(&config), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    let called = good(&alice, "namespaces_list", json!({"cluster": "kcp:root:org:team-a"})).await?;
+    assert!(!called.text.is_empty());
+    ferry.stop().await;
+
+    std::fs::write(path("theirs.toml"), "sts_client_secret = \"hunter2\"\nnot toml")?;
+    let broken = ferry::run(&["config", "import", &file], &[], None).await?;
+    assert!(broken.code == 2 && broken.stdout.is_empty() && !broken.stderr.contains("hunter2"), "{broken:?}");
+    let schema = ferry::run(&["config", "schema"], &[], None).await?;
+    let schema: serde_json::Value = serde_json::from_str(&schema.stdout)?;
+    assert_eq!(schema["properties"]["limits"]["properties"]["caller_burst"]["default"], 200);
     Ok(())
 }

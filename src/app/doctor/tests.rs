@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Finding, Level, shared_audiences};
+use crate::app::{App, Mode};
+use crate::config::{Environment, Origin};
+use crate::model::{Cluster, ClusterKind, ClusterName, Endpoint, KeyHasher, PathTrust, Reach, RealmName, Tier, Way};
+
+fn cluster(name: &str, audience: &str) -> Cluster {
+    let way = Way::Passthrough { audiences: vec![audience.to_owned()] };
+    Cluster {
+        name: ClusterName::parse(name).unwrap(),
+        aliases: Vec::new(),
+        kind: ClusterKind::Kubernetes,
+        endpoint: Endpoint { server: format!("https://{name}"), ca: None, tls_server_name: None, insecure: false },
+        realm: None,
+        audiences: Vec::new(),
+        strategy: "passthrough",
+        reach: Reach::by([RealmName::parse("corp").unwrap()], &way, ""),
+        labels: BTreeMap::new(),
+        tier: Tier::default(),
+        source: "file".to_owned(),
+        advertise: false,
+        entry: Vec::new(),
+        paths: PathTrust::default(),
+        namespace: None,
+        current: false,
+        key: KeyHasher::new("test").field("name", name).into(),
+    }
+}
+
+#[test]
+fn an_audience_of_several_places_is_a_warning() {
+    let clusters = [cluster("a", "shared"), cluster("b", "shared"), cluster("c", "own"), cluster("d", "ferry")];
+    let found = shared_audiences(&clusters, &["ferry"]);
+    let said: Vec<_> = found.iter().map(|found| (found.level, found.said.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (Level::Warning, "audience \"ferry\" of realm corp is shared by d, kubeferry itself"),
+            (Level::Warning, "audience \"shared\" of realm corp is shared by a, b"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn everything_that_is_configured_is_looked_at_and_a_dead_thing_costs_the_others_nothing() {
+    crate::auth::install_crypto();
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\nresource = \"https://mcp.example/\"\nhome_realms = [\"dead\"]\n\
+        [realms.dead]\nissuer = \"https://127.0.0.1:1/realm\"\nallow_private = true\n\
+        [clusters.gone]\nserver = \"https://127.0.0.1:1\"\nrealm = \"dead\"\naudiences = [\"gone\"]\nstrategy = \"passthrough\"\ni_accept_token_passthrough = true\n\
+        [clusters.idle]\nserver = \"https://127.0.0.1:1\"\nstrategy = \"none\"\n";
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, text).unwrap();
+    let origin = Origin { file: Some(file), listen: None };
+    let app = App::start(&origin, &Environment::of(&[], Some(Path::new("/nonexistent").into())), Mode::Person).await;
+    let app = app.unwrap();
+    let progress = std::cell::Cell::new((0, 0));
+    let found = app.examine(|done, all| progress.set((done, all))).await;
+    assert_eq!(progress.get(), (4, 4));
+    let levels: Vec<_> = found.iter().map(|Finding { about, level, .. }| (about.as_str(), *level)).collect();
+    assert_eq!(
+        levels,
+        [
+            ("configuration", Level::Ok),
+            ("listener", Level::Ok),
+            ("listener", Level::Warning),
+            ("realm dead", Level::Failed),
+            ("cluster gone", Level::Failed),
+            ("cluster idle", Level::Warning),
+        ],
+        "{found:#?}"
+    );
+    assert!(found.iter().all(|found| (found.level == Level::Ok) == found.fix.is_empty()), "{found:#?}");
+    let gone = found.iter().find(|found| found.about == "cluster gone").unwrap();
+    assert!(gone.said.contains("connection refused"), "{gone:?}");
+}

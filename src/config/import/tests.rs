@@ -1,0 +1,219 @@
+use std::path::{Path, PathBuf};
+
+use super::{Imported, import};
+use crate::config::{Config, Environment, parse, report};
+
+const PEM: &str = "kcp-ca.pem";
+
+/// A folder with the files that the results may name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["kcp.example".to_owned()]).unwrap();
+    for name in [PEM, "tls.crt", "ca.crt"] {
+        std::fs::write(folder.path().join(name), made.cert.pem()).unwrap();
+    }
+    std::fs::write(folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let kubeconfig = "current-context: kcp\ncontexts: [{name: kcp, context: {cluster: kcp, user: u}}]\n\
+        clusters: [{name: kcp, cluster: {server: 'https://api.kcp.example:6443', certificate-authority: ca.crt}}]\nusers: [{name: u, user: {token: hunter2}}]\n";
+    std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+    folder
+}
+
+/// Imports, and reads the result as `config check` does: it must have no mistake.
+fn check(text: &str) -> (Imported, Config) {
+    let folder = folder();
+    let environment = Environment::of(&[], Some(PathBuf::from("/nonexistent-home")));
+    let imported = import(text, folder.path(), &environment).unwrap();
+    let loaded = parse(&imported.toml, &folder.path().join("kubeferry.toml"), &environment);
+    assert_eq!(report(&loaded.problems, &loaded.map), "", "{}", imported.toml);
+    for left in &imported.left {
+        assert!(imported.toml.contains(&format!("# {}: ", left.key)), "{left} is not in {}", imported.toml);
+        assert!(!left.what.is_empty() && !left.fix.is_empty() && !left.to_string().contains('\n'), "{left:?}");
+    }
+    (imported, loaded.config)
+}
+
+fn keys(imported: &Imported) -> Vec<&str> {
+    imported.left.iter().map(|left| left.key.as_str()).collect()
+}
+
+/// The configuration of kcp's guide.
+#[test]
+fn the_configuration_of_kcps_guide() {
+    let text = r#"
+require_oauth = true
+authorization_url = "https://auth.example.com"
+oauth_audience = "platform-mesh"
+certificate_authority = "ca.crt"
+cluster_provider_strategy = "kcp"
+kubeconfig = "kubeconfig"
+toolsets = ["kcp", "core"]
+disabled_tools = ["pods_list", "nodes_top_of_the_pops"]
+port = "8080"
+server_url = "https://mcp.example.com"
+trust_proxy_headers = true
+stateless = true
+log_level = 2
+"#;
+    let (imported, config) = check(text);
+    assert_eq!(keys(&imported), ["kubeconfig", "cluster_auth_mode", "toolsets", "disabled_tools", "log_level"]);
+    assert_eq!(config.server.resource.as_deref(), Some("https://mcp.example.com/mcp"));
+    assert_eq!(
+        (config.server.listen.to_string().as_str(), config.server.tls_terminated_upstream),
+        ("0.0.0.0:8080", true)
+    );
+    assert_eq!(config.server.audiences, ["platform-mesh"]);
+    assert_eq!(config.server.toolsets, ["core", "fleet"]);
+    let realm = &config.realms[0];
+    assert!(realm.issuer == "https://auth.example.com" && realm.ca.is_some());
+    let kcp = &config.clusters[0];
+    assert_eq!(
+        (kcp.kind, kcp.endpoint.server.as_str()),
+        (crate::model::ClusterKind::Kcp, "https://api.kcp.example:6443")
+    );
+    assert_eq!(
+        (kcp.settings.strategy.as_str(), kcp.settings.audiences.as_slice()),
+        ("passthrough", &["platform-mesh".to_owned()][..])
+    );
+    assert_eq!(config.policy.disabled_tools, ["pods_list"]);
+    assert!(!imported.toml.contains("hunter2"));
+}
+
+#[test]
+fn one_machine_and_its_kubeconfig() {
+    let text = r#"
+kubeconfig = "kubeconfig"
+port = "9090"
+read_only = true
+disable_destructive = true
+list_output = "yaml"
+stateless = false
+enabled_tools = ["pods_list", "namespaces_list"]
+denied_resources = [{ group = "", version = "v1", kind = "Secret" }, { group = "rbac.authorization.k8s.io", version = "v1" }, { group = "x.example", version = "v1", kind = "Policy" }]
+
+[http]
+read_header_timeout = "15s"
+max_body_bytes = 16777216
+rate_limit_rps = 2.5
+"#;
+    let (imported, config) = check(text);
+    assert_eq!(keys(&imported), ["bind_address", "http.rate_limit_rps", "denied_resources", "list_output"]);
+    assert!(config.is_local() && config.policy.read_only && config.policy.disable_destructive);
+    assert!(config.server.legacy_sessions && config.server.listen.ip().is_loopback());
+    assert_eq!(config.policy.enabled_tools, ["pods_list", "namespaces_list"]);
+    let denied: Vec<_> = config.policy.denied.iter().map(|one| (one.group.as_str(), one.resource.as_str())).collect();
+    assert_eq!(denied, [("", "secrets"), ("rbac.authorization.k8s.io", "*"), ("x.example", "policies")]);
+    assert_eq!((config.limits.listener.header_read.as_secs(), config.limits.listener.body_bytes), (15, 16 << 20));
+    assert_eq!((config.limits.calls.per_second, config.limits.calls.burst), (3, 10));
+}
+
+#[test]
+fn an_exchange_leaves_clusters_unbound_and_shows_no_secret() {
+    let text = r#"
+require_oauth = true
+authorization_url = "https://kc.example/realms/a"
+oauth_audience = "mcp"
+sts_client_id = "mcp"
+sts_client_secret = "hunter2"
+sts_audience = "kubernetes"
+kubeconfig = "kubeconfig"
+port = "8443"
+tls_cert = "tls.crt"
+tls_key = "tls.key"
+require_tls = true
+[token_exchange]
+strategy = "rfc8693"
+[token_exchange.client_auth]
+client_secret = "hunter2"
+"#;
+    let (imported, config) = check(text);
+    assert!(!imported.toml.contains("hunter2") && !format!("{imported:?}").contains("hunter2"), "{}", imported.toml);
+    assert!(
+        keys(&imported).starts_with(&["sts_client_id", "sts_client_secret", "sts_audience", "token_exchange"][..3])
+    );
+    assert!(keys(&imported).contains(&"token_exchange"));
+    assert_eq!(config.binds[0].settings.strategy, "none");
+    assert!(config.server.tls.is_some() && config.server.listen.to_string() == "0.0.0.0:8443");
+}
+
+#[test]
+fn what_allows_more_is_never_the_result() {
+    // No issuer, opaque tokens, everything confirmed by hand, and only a tool that is not here.
+    let text = "require_oauth = true\nskip_jwt_verification = true\nenabled_tools = [\"helm_list\"]\nkubeconfig = \"kubeconfig\"\nport = \"80\"\ncluster_auth_mode = \"kubeconfig\"\n[[confirmation_rules]]\ntool = \"x\"\nmessage = \"sure?\"\n";
+    let (imported, config) = check(text);
+    assert_eq!(config.policy.enabled_tools, ["whoami"], "not everything");
+    assert!(config.server.listen.ip().is_loopback() && !config.server.i_accept_unauthenticated_clients);
+    for key in ["require_oauth", "skip_jwt_verification", "enabled_tools", "bind_address", "confirmation_rules"] {
+        assert!(keys(&imported).contains(&key), "{key}: {:?}", keys(&imported));
+    }
+    let shared = "require_oauth = true\nauthorization_url = \"https://a.example\"\noauth_audience = \"m\"\ncluster_auth_mode = \"kubeconfig\"\nkubeconfig = \"kubeconfig\"\n";
+    assert_eq!(check(shared).1.binds[0].settings.strategy, "none", "no shared identity");
+}
+
+/// Every key of `facts`-level documentation there is known here, so that none is called unknown.
+#[test]
+fn every_key_of_the_other_server_is_known() {
+    let text = r#"
+log_level = 0
+log_file = ""
+port = ""
+bind_address = "0.0.0.0"
+list_output = "table"
+stateless = true
+read_only = false
+disable_destructive = false
+toolsets = ["core", "config"]
+enabled_tools = []
+disabled_tools = []
+server_instructions = ""
+prompts = []
+denied_resources = []
+require_oauth = false
+oauth_audience = ""
+authorization_url = ""
+skip_jwt_verification = false
+disable_dynamic_client_registration = false
+oauth_scopes = []
+sts_client_id = ""
+sts_client_secret = ""
+sts_audience = ""
+sts_scopes = []
+token_exchange_strategy = ""
+sts_auth_style = "params"
+sts_client_cert_file = ""
+sts_client_key_file = ""
+sts_federated_token_file = ""
+cluster_auth_mode = ""
+certificate_authority = ""
+server_url = ""
+trust_proxy_headers = false
+tls_cert = ""
+tls_key = ""
+require_tls = false
+tls_min_version = ""
+tls_cipher_suites = ""
+cluster_provider_strategy = "kubeconfig"
+kubeconfig = "kubeconfig"
+validation_enabled = false
+experimental_enable_target_compatibility_tool_filters = false
+confirmation_fallback = ""
+confirmation_rules = []
+something_new = 1
+[http]
+[telemetry]
+enabled = false
+[tool_overrides.pods_list]
+description = "x"
+[cluster_provider_configs.kcp]
+[toolset_configs.helm]
+"#;
+    let (imported, _) = check(text);
+    let unknown: Vec<_> = imported.left.iter().filter(|left| left.what.contains("is not a key of")).collect();
+    assert_eq!(unknown.iter().map(|left| left.key.as_str()).collect::<Vec<_>>(), ["something_new"]);
+}
+
+#[test]
+fn no_toml_is_one_line() {
+    let error = import("a = 1\nb =", Path::new("/"), &Environment::of(&[], None)).unwrap_err();
+    assert!(error.to_string().starts_with("line 2: not TOML"), "{error}");
+}
