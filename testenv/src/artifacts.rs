@@ -20,13 +20,18 @@ pub enum Program {
     Kcp,
     /// The proxy before several kcp shards.
     KcpFrontProxy,
+    /// Nodes and pods without machines.
+    Kwok,
+    /// What serves metrics.k8s.io.
+    MetricsServer,
 }
 
 impl Program {
     /// The program's file, looked for in this order:
     ///
-    /// 1. the folder in `KUBEFERRY_LAB_KUBERNETES` or `KUBEFERRY_LAB_KCP`, which `scripts/controlplanes` prints;
-    /// 2. `KUBEBUILDER_ASSETS` (a folder) or `KCP_BIN` (a folder, or the file of kcp itself);
+    /// 1. the folder in `KUBEFERRY_LAB_KUBERNETES`, `…_KCP`, `…_KWOK` or `…_METRICS_SERVER`, which
+    ///    `scripts/controlplanes` prints;
+    /// 2. `KUBEBUILDER_ASSETS` (a folder), `KCP_BIN`, `KWOK_BIN` or `METRICS_SERVER_BIN` (a folder, or the file itself);
     /// 3. the newest build in `KUBEFERRY_CACHE`, or in `target/controlplanes`.
     ///
     /// # Errors
@@ -45,6 +50,8 @@ impl Program {
             Self::KubeScheduler => "kube-scheduler",
             Self::Kcp => "kcp",
             Self::KcpFrontProxy => "kcp-front-proxy",
+            Self::Kwok => "kwok",
+            Self::MetricsServer => "metrics-server",
         }
     }
 
@@ -74,6 +81,8 @@ impl Program {
                 ("kubernetes", ["KUBEFERRY_LAB_KUBERNETES", "KUBEBUILDER_ASSETS"])
             }
             Self::Kcp | Self::KcpFrontProxy => ("kcp", ["KUBEFERRY_LAB_KCP", "KCP_BIN"]),
+            Self::Kwok => ("kwok", ["KUBEFERRY_LAB_KWOK", "KWOK_BIN"]),
+            Self::MetricsServer => ("metrics-server", ["KUBEFERRY_LAB_METRICS_SERVER", "METRICS_SERVER_BIN"]),
         }
     }
 }
