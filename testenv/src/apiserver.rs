@@ -1,4 +1,5 @@
-//! A real kube-apiserver: an API of its own, without nodes and without controllers unless a test starts some.
+//! A real kube-apiserver: an API of its own, without nodes (see [`crate::kwok`]) and without controllers unless a test
+//! starts some.
 //!
 //! Each has its own serving CA, its own client CA and its own service account key; one etcd may serve several.
 //! Without controllers a namespace that is deleted stays `Terminating`, and no namespace gets a `default` service
@@ -17,17 +18,20 @@ use crate::etcd::Etcd;
 use crate::pki::Leaf;
 use crate::process::{Launch, Process, files, port};
 
+pub mod aggregation;
 pub mod audit;
 pub mod authentication;
 pub mod client;
 pub mod controllers;
 pub mod kubeconfig;
+pub mod network;
 mod serving;
 
 pub use authentication::{Claim, JwtIssuer};
 pub use client::Client;
 pub use controllers::Controllers;
 pub use kubeconfig::{Credential, kubeconfig};
+pub use network::ClusterNetwork;
 pub(crate) use serving::Serving;
 
 /// How long an API server may take to serve; it takes 3 s on an idle machine.
@@ -48,6 +52,8 @@ pub struct ApiServerConfig<'a> {
     pub audit: bool,
     /// Whether a pod needs its service account, as in every real cluster.
     pub service_account_admission: bool,
+    /// Whether it reaches nodes and aggregated API servers, through a [`ClusterNetwork`].
+    pub network: bool,
     /// More flags, which win over those given here.
     pub flags: Vec<String>,
 }
@@ -63,6 +69,7 @@ impl<'a> ApiServerConfig<'a> {
             authentication: Vec::new(),
             audit: false,
             service_account_admission: false,
+            network: false,
             flags: Vec::new(),
         }
     }
@@ -75,6 +82,7 @@ pub struct ApiServer {
     serving: Serving,
     client: Client,
     process: Process,
+    network: Option<ClusterNetwork>,
 }
 
 impl ApiServer {
@@ -87,10 +95,17 @@ impl ApiServer {
         let serving = Serving::new(config.name, port::free()?, "system:masters");
         let client = serving.admin_client(serving.url())?;
         let folder = files::folder(config.name)?;
-        let launch =
-            Launch { name: config.name, program: &program, args: args(&folder, &config, &serving)?, envs: Vec::new() };
+        let mut args = args(&folder, &config, &serving)?;
+        let mut network = None;
+        if config.network {
+            let (started, flags) = ClusterNetwork::start(&folder)?;
+            network = Some(started);
+            args.extend(flags);
+        }
+        args.extend(config.flags.iter().cloned());
+        let launch = Launch { name: config.name, program: &program, args, envs: Vec::new() };
         let process = Process::start(folder, launch)?;
-        let mut server = Self { name: config.name.to_owned(), serving, client, process };
+        let mut server = Self { name: config.name.to_owned(), serving, client, process, network };
         server.ready().await?;
         Ok(server)
     }
@@ -130,6 +145,17 @@ impl ApiServer {
     pub fn kubeconfig(&self) -> String {
         let admin = self.serving.admin();
         kubeconfig(&self.name, self.url(), self.ca_pem(), admin)
+    }
+
+    /// How the administrator proves who it is.
+    pub(crate) fn admin_credential(&self) -> Credential<'_> {
+        self.serving.admin()
+    }
+
+    /// Its way to nodes and aggregated API servers, when it was started with `network`.
+    #[must_use]
+    pub const fn network(&self) -> Option<&ClusterNetwork> {
+        self.network.as_ref()
     }
 
     /// The administrator's client.
@@ -215,7 +241,7 @@ impl ApiServer {
     }
 }
 
-/// Writes the files of the server and returns all of its flags.
+/// Writes the files of the server and returns the flags for them.
 fn args(folder: &TempDir, config: &ApiServerConfig<'_>, serving: &Serving) -> anyhow::Result<Vec<String>> {
     let accounts = KeyPair::generate().context("making the service account key")?;
     let public = files::write(folder, "accounts.pub", &accounts.public_key_pem())?;
@@ -235,7 +261,6 @@ fn args(folder: &TempDir, config: &ApiServerConfig<'_>, serving: &Serving) -> an
     if !config.service_account_admission {
         args.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
-    args.extend(config.flags.iter().cloned());
     Ok(args)
 }
 

@@ -1,0 +1,135 @@
+//! The kubelet of a node of kwok, with what kwok lacks.
+//!
+//! kwok v0.8.0 answers `containerLogs`, `exec`, `attach`, `portForward` and `metrics/resource`, but neither `logs/` nor
+//! `stats/summary` (it says 404), and it lets everybody in. This stands before it: it has a certificate of the cluster's
+//! kubelets, lets in whom they let in, answers these two itself, and hands everything else on to kwok. Each connection
+//! carries one request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::apiserver::network::{CONNECTION, ClusterNetwork, connect, read_head};
+use crate::pki::{self, LOOPBACK};
+
+mod node;
+
+use node::Answer;
+pub use node::NodeFiles;
+
+/// Limit of a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A running kubelet endpoint on 127.0.0.1. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Kubelet {
+    port: u16,
+    _tasks: JoinSet<()>,
+}
+
+/// What every connection needs.
+struct Shared {
+    tls: TlsAcceptor,
+    files: NodeFiles,
+    kwok: u16,
+}
+
+impl Kubelet {
+    /// Serves the node at `ip` before the kwok that listens, without TLS, on port `kwok` of 127.0.0.1; the network
+    /// reaches it as `ip` with the same port.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start(network: &ClusterNetwork, ip: &str, kwok: u16, files: NodeFiles) -> anyhow::Result<Self> {
+        let leaf = network.kubelet_certificate(&[&[ip], LOOPBACK].concat());
+        let tls = pki::mutual_server_config(&leaf, network.kubelet_client_ca_pem(), &[b"http/1.1"]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("listening as a kubelet")?;
+        let port = listener.local_addr().context("the kubelet's address")?.port();
+        network.route(&format!("{ip}:{port}"), port);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Arc::new(Shared { tls: TlsAcceptor::from(tls), files, kwok })));
+        Ok(Self { port, _tasks: tasks })
+    }
+
+    /// Its port, the node's `status.daemonEndpoints.kubeletEndpoint.Port`.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                let shared = Arc::clone(&shared);
+                // How a connection ends is the business of its two ends.
+                connections.spawn(async move { drop(timeout(CONNECTION, serve(tcp, &shared)).await) });
+            }
+            // Out of file descriptors, most likely: let some be closed.
+            Err(_) => crate::poll::pause(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn serve(tcp: TcpStream, shared: &Shared) -> anyhow::Result<()> {
+    tcp.set_nodelay(true)?;
+    let mut client = timeout(HANDSHAKE, shared.tls.accept(tcp)).await.context("a handshake takes too long")??;
+    let known = client.get_ref().1.peer_certificates().is_some();
+    let head = read_head(&mut client).await?;
+    let own = if known { shared.files.answer(&head) } else { Some(Answer::text(401, "Unauthorized\n")) };
+    if let Some(answer) = own {
+        client.write_all(&answer.bytes()).await?;
+        client.shutdown().await?;
+        return Ok(());
+    }
+    let mut kwok = connect(shared.kwok).await?;
+    kwok.write_all(&alone(&head)).await?;
+    copy_bidirectional(&mut client, &mut kwok).await?;
+    Ok(())
+}
+
+/// The head of a request with the wish that its connection end with the answer, unless it asks for an upgrade.
+fn alone(head: &[u8]) -> Vec<u8> {
+    let end = head.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(head.len());
+    let (head, rest) = head.split_at(end);
+    let lines = || head.split(|byte| *byte == b'\n');
+    let named = |line: &[u8], name: &str| {
+        line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if lines().any(|line| named(line, "upgrade:")) {
+        return [head, rest].concat();
+    }
+    let kept: Vec<&[u8]> = lines().filter(|line| !named(line, "connection:")).collect();
+    let kept = kept.join(&b'\n');
+    let kept = kept.strip_suffix(b"\r").unwrap_or(&kept);
+    [kept, b"\r\nconnection: close", rest].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_ends_with_its_request_unless_it_is_upgraded() {
+        let text = |head: &[u8]| String::from_utf8(alone(head)).unwrap();
+        assert_eq!(
+            text(b"GET / HTTP/1.1\r\nConnection: keep-alive\r\nhost: x\r\n\r\nbody"),
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\nbody"
+        );
+        assert_eq!(
+            text(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n"),
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        );
+        let upgrade = b"POST /exec HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n";
+        assert_eq!(text(upgrade).as_bytes(), upgrade);
+    }
+}
