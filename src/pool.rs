@@ -20,6 +20,7 @@ pub mod credential;
 mod discovery;
 mod examine;
 mod log;
+mod node;
 mod place;
 mod reply;
 mod retry;
@@ -34,6 +35,7 @@ mod tests;
 pub use client::{ClusterClient, Items};
 pub use examine::{Presence, presence};
 pub use log::LogRequest;
+pub use node::{NodeLog, NodeText};
 
 use caches::Caches;
 use credential::Compiled;

@@ -26,6 +26,7 @@ mod core;
 mod extra;
 pub mod fleet;
 mod groups;
+mod kubelet;
 mod lines;
 mod pods;
 mod quantity;

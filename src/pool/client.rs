@@ -227,6 +227,7 @@ impl ClusterClient {
             accept: "application/json",
             body: Some(Bytes::from_static(body)),
             cluster_scoped: true,
+            last: None,
         };
         let reply = self.request(&ask).await?;
         let review: Review = serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, RANGE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 
@@ -34,12 +34,21 @@ pub(super) struct Ask {
     pub(super) body: Option<Bytes>,
     /// Discovery said that the kind is in no namespace.
     pub(super) cluster_scoped: bool,
+    /// Only the last so many bytes of the answer, from servers that can (RFC 9110, section 14).
+    pub(super) last: Option<u64>,
 }
 
 impl Ask {
     /// A GET of JSON.
     pub(super) fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), accept: "application/json", body: None, cluster_scoped: false }
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            accept: "application/json",
+            body: None,
+            cluster_scoped: false,
+            last: None,
+        }
     }
 }
 
@@ -146,6 +155,10 @@ impl Sender {
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         if ask.body.is_some() {
             headers.insert(CONTENT_TYPE, JSON);
+        }
+        if let Some(last) = ask.last {
+            let range = HeaderValue::try_from(format!("bytes=-{last}"));
+            headers.insert(RANGE, range.map_err(|error| Failure::internal(error.to_string()))?);
         }
         let attached = self.credential.attach(self.transport.key(), &mut headers);
         attached.map_err(|wrong| Failure::internal(wrong.to_string()))?;

@@ -5,6 +5,7 @@ use super::Entry;
 pub(super) mod events;
 mod log;
 mod namespaces;
+mod nodes;
 mod pods;
 pub(super) mod resources;
 mod top;
@@ -20,6 +21,8 @@ pub(super) fn entries() -> Vec<Entry> {
         Entry::tool(log::PodsLog),
         Entry::tool(top::PodsTop),
         Entry::tool(top::NodesTop),
+        Entry::tool(nodes::NodesLog),
+        Entry::tool(nodes::NodesStatsSummary),
         Entry::tool(resources::ResourcesList),
         Entry::tool(resources::ResourcesGet),
     ]

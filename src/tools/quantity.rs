@@ -23,6 +23,16 @@ impl Quantity {
         Some(Self(value.checked_mul(unit(suffix)?)? / scale))
     }
 
+    /// A whole number of units, as bytes.
+    pub(super) fn units(count: u64) -> Self {
+        Self(u128::from(count) * ONE)
+    }
+
+    /// A whole number of billionths, as nanocores.
+    pub(super) fn nano(count: u64) -> Self {
+        Self(u128::from(count))
+    }
+
     /// Both together.
     pub(super) fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
@@ -118,6 +128,8 @@ mod tests {
         let (half, whole) = (Quantity::parse("500m").unwrap(), Quantity::parse("1").unwrap());
         assert_eq!((half.percent_of(whole), half.percent_of(Quantity::default())), ("50%".into(), String::new()));
         assert_eq!(half.plus(half), whole);
+        assert_eq!(Quantity::units(1 << 20).mebibytes(), "1Mi");
+        assert_eq!(Quantity::nano(1).cores(), "1m");
     }
 
     proptest! {

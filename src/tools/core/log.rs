@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::model::{Access, ApiResource, Failure, ListRequest};
 use crate::output::{Body, Output};
 use crate::pool::ClusterClient;
-use crate::tools::{Cx, Spec, TargetNeed, Tool, lines, pods};
+use crate::tools::{Cx, Spec, TargetNeed, Tool, kubelet, lines, pods};
 
 use super::resources;
 
@@ -79,7 +79,7 @@ impl Tool for PodsLog {
             let sources = sources(&place, &question, &mut notes).await?;
             answer(&place, &question, &sources, notes).await
         };
-        answered.await.map_err(|failure| failure.doing(doing))
+        answered.await.map_err(|failure| kubelet::blame(failure, "the log of a pod").doing(doing))
     }
 }
 

@@ -39,7 +39,11 @@ async fn answer(mut stream: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<V
         let bare = path.split('?').next().unwrap_or_default();
         let missing = (404, json!({"kind": "Status", "message": "not found"}).to_string());
         let (status, body) = answers.get(path).or_else(|| answers.get(bare)).unwrap_or(&missing);
-        let kind = if body.starts_with('{') { "application/json" } else { "text/plain" };
+        let kind = match body.as_bytes().first() {
+            Some(b'{') => "application/json",
+            Some(b'<') => "text/html; charset=utf-8",
+            Some(_) | None => "text/plain",
+        };
         let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
         if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
