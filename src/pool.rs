@@ -21,6 +21,7 @@ mod discovery;
 mod examine;
 mod log;
 mod node;
+mod openapi;
 mod place;
 mod reply;
 mod retry;

@@ -4,6 +4,7 @@ use super::Entry;
 
 mod api_resources;
 mod describe;
+mod explain;
 mod projects;
 
 /// Its tools.
@@ -11,6 +12,7 @@ pub(super) fn entries() -> Vec<Entry> {
     vec![
         Entry::tool(api_resources::ApiResourcesList),
         Entry::tool(describe::ResourcesDescribe),
+        Entry::tool(explain::ResourcesExplain),
         Entry::tool(projects::ProjectsList),
     ]
 }
