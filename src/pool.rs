@@ -26,6 +26,7 @@ mod place;
 mod reply;
 mod retry;
 mod send;
+mod stream;
 mod table;
 mod transport;
 mod upstream;
@@ -35,7 +36,7 @@ mod tests;
 
 pub use client::{ClusterClient, Items};
 pub use examine::{Presence, presence};
-pub use log::LogRequest;
+pub use log::{FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};
 
 use caches::Caches;

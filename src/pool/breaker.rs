@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::transport::{Reply, TransportError};
+use super::transport::TransportError;
 use crate::telemetry::BreakerState;
 
 /// So many failures in a row open it.
@@ -38,7 +38,7 @@ pub(super) enum Contact {
 
 impl Contact {
     /// Reads it from what became of a request; `connect` is the time that connecting has.
-    pub(super) fn of(outcome: &Result<Reply, TransportError>, connect: Duration) -> Self {
+    pub(super) fn of<T>(outcome: &Result<T, TransportError>, connect: Duration) -> Self {
         match outcome {
             Err(TransportError::Connect(_)) => Self::Failed,
             Err(TransportError::Timeout(after)) if *after <= connect => Self::Unknown,
@@ -367,8 +367,8 @@ mod tests {
 
     #[test]
     fn a_timeout_shows_a_connection_only_when_connecting_had_its_time() {
-        assert_eq!(Contact::of(&Err(TransportError::Timeout(millis(2000))), millis(3000)), Unknown);
-        assert_eq!(Contact::of(&Err(TransportError::Timeout(millis(15_000))), millis(3000)), Made);
-        assert_eq!(Contact::of(&Err(TransportError::TooLarge(1)), millis(3000)), Made);
+        assert_eq!(Contact::of::<()>(&Err(TransportError::Timeout(millis(2000))), millis(3000)), Unknown);
+        assert_eq!(Contact::of::<()>(&Err(TransportError::Timeout(millis(15_000))), millis(3000)), Made);
+        assert_eq!(Contact::of::<()>(&Err(TransportError::TooLarge(1)), millis(3000)), Made);
     }
 }

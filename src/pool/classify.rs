@@ -2,7 +2,7 @@
 //! the permit's limits, whatever built the request.
 //!
 //! The rules are those of the API server's own `RequestInfo`, but stricter: a path with an empty segment, `.`, `..`, `%`
-//! or anything but printable ASCII is refused, and so is every path that is not known to be a resource or a harmless
+//! or anything but printable ASCII is refused (a folder of a node's logs may end with a slash), and so is every path that is not known to be a resource or a harmless
 //! document.
 
 use http::Method;
@@ -19,7 +19,7 @@ pub fn classify(method: &Method, target: &str) -> Result<Operation, Refusal> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let never = || Refusal::Never { what: format!("{method} {}", crate::model::names::quote(path)) };
     let plain = |c: u8| c.is_ascii_graphic() && c != b'#';
-    let segments = segments(path).filter(|_| query.bytes().all(plain)).ok_or_else(never)?;
+    let segments = segments(unslashed(path)).filter(|_| query.bytes().all(plain)).ok_or_else(never)?;
     let resource = match segments.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => Some(("", *version, rest)),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => Some((*group, *version, rest)),
@@ -29,6 +29,16 @@ pub fn classify(method: &Method, target: &str) -> Result<Operation, Refusal> {
         Some((group, _, rest)) => resource_operation(method, group, rest, query).ok_or_else(never),
         None if method == Method::GET && is_document(&segments) => Ok(document()),
         None => Err(never()),
+    }
+}
+
+/// A path of a kubelet's logs without the slash at its end: a folder of them is the one thing that is asked for with it.
+fn unslashed(path: &str) -> &str {
+    let bare = path.strip_suffix('/').unwrap_or(path);
+    let node = bare.strip_prefix("/api/v1/nodes/").and_then(|rest| rest.split_once('/'));
+    match node {
+        Some((_, below)) if below == "proxy/logs" || below.starts_with("proxy/logs/") => bare,
+        Some(_) | None => path,
     }
 }
 
@@ -239,6 +249,13 @@ mod tests {
             ("POST", "/api/v1/namespaces/a/pods/p/eviction", "create /pods/eviction ns=a name=p delete"),
             ("POST", "/api/v1/namespaces/a/serviceaccounts/s/token", "create /serviceaccounts/token ns=a name=s never"),
             ("GET", "/api/v1/nodes/n/proxy/logs/kubelet", "get /nodes/proxy name=n read"),
+            ("GET", "/api/v1/nodes/n/proxy/logs/?query=kubelet", "get /nodes/proxy name=n read"),
+            ("GET", "/api/v1/nodes/n/proxy/logs/containers/", "get /nodes/proxy name=n read"),
+            ("GET", "/api/v1/nodes/n/proxy/logs//", "never"),
+            ("GET", "/api/v1/nodes/n/proxy/logs/../run/", "never"),
+            ("GET", "/api/v1/nodes/n/proxy/stats/summary/", "never"),
+            ("GET", "/api/v1/nodes/n/proxy/", "never"),
+            ("GET", "/api/v1/nodes/proxy/logs/", "never"),
             ("GET", "/api/v1/nodes/n/proxy/stats/summary", "get /nodes/proxy name=n read"),
             ("GET", "/api/v1/nodes/n/proxy/stats/other", "get /nodes/proxy name=n exec"),
             ("GET", "/api/v1/nodes/n:9100/proxy/logs/x", "get /nodes/proxy name=n:9100 exec"),

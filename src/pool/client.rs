@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -15,6 +16,7 @@ use super::discovery::{self, Content, Document};
 use super::place;
 use super::reply::clean;
 use super::send::{Ask, Sender};
+use super::stream::Stream;
 use super::table;
 use super::transport::Reply;
 use crate::model::{
@@ -257,6 +259,11 @@ impl ClusterClient {
         }
         self.set_prefix(Arc::clone(&now));
         self.sender.send(&now, ask).await
+    }
+
+    /// Sends a request whose answer is read while it comes, for `span` at most; `None` when none began in that time.
+    pub(super) async fn stream(&self, ask: &Ask, span: Duration) -> Result<Option<Stream<'_>>, Failure> {
+        self.sender.open(&self.prefix(), ask, span).await
     }
 
     /// A discovery document, from this caller's own view or from the server.

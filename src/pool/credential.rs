@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use http::HeaderMap;
@@ -113,6 +113,11 @@ impl Credential {
     /// The certificate that the connection must carry, if any.
     pub(super) fn identity(&self) -> Option<&Arc<TlsIdentity>> {
         self.identity.as_ref()
+    }
+
+    /// How long it still lasts; `None` = no end is known.
+    pub(super) fn left(&self, now: SystemTime) -> Option<Duration> {
+        self.expires.map(|expires| expires.duration_since(now).unwrap_or_default())
     }
 
     /// True once the credential has ended.

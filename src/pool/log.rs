@@ -1,10 +1,14 @@
-//! Logs of containers, as text inside a bound of bytes.
+//! Logs of containers, as text inside a bound of bytes, at once or for a time.
+
+use std::time::Duration;
 
 use url::form_urlencoded;
 
 use super::client::{ClusterClient, collection};
+use super::reply::clean;
 use super::send::Ask;
-use crate::model::{ApiResource, Failure, names};
+use super::stream::End;
+use crate::model::{ApiResource, Failure, chain, names};
 
 /// The kubelet answers plain text, which an API server negotiates only behind JSON for its errors.
 const ACCEPT: &str = "application/json, */*";
@@ -41,6 +45,74 @@ impl ClusterClient {
         let ask = Ask { accept: ACCEPT, ..Ask::get(path(pods, namespace, pod, request)?) };
         let reply = self.request(&ask).await?;
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+}
+
+/// A log that was followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// What came, in whole lines; bytes that are no UTF-8 are replaced.
+    pub text: String,
+    /// Why no more came.
+    pub end: FollowEnd,
+}
+
+/// Why a log is not followed any longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowEnd {
+    /// The time is over.
+    Time,
+    /// The time is over, and not even an answer began: nothing was logged, or nobody reads it.
+    Silent,
+    /// As many bytes came as were asked for.
+    Full,
+    /// The server ended it in order, as it does when the container has ended.
+    Closed,
+    /// The credential ended.
+    Expired,
+    /// The connection broke; says how.
+    Cut(String),
+}
+
+impl ClusterClient {
+    /// The log of one container, and what is added to it within `span`. It ends early when `request.limit_bytes` have come;
+    /// dropping the future ends the request.
+    ///
+    /// # Errors
+    /// When a name is not valid; the API server's answer when it is no log, or no answer.
+    pub async fn follow(
+        &self,
+        pods: &ApiResource,
+        namespace: &str,
+        pod: &str,
+        request: &LogRequest,
+        span: Duration,
+    ) -> Result<Followed, Failure> {
+        let path = format!("{}&follow=true", path(pods, namespace, pod, request)?);
+        let stream = self.stream(&Ask { accept: ACCEPT, ..Ask::get(path) }, span).await?;
+        let Some(mut stream) = stream else {
+            return Ok(Followed { text: String::new(), end: FollowEnd::Silent });
+        };
+        let limit = usize::try_from(request.limit_bytes).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        let end = loop {
+            match stream.next().await {
+                Ok(part) => bytes.extend_from_slice(part.get(..limit - bytes.len()).unwrap_or(&part)),
+                Err(End::Closed) if bytes.len() < limit => break FollowEnd::Closed,
+                Err(End::Time) => break FollowEnd::Time,
+                Err(End::Expired) => break FollowEnd::Expired,
+                Err(End::Cut(error)) => break FollowEnd::Cut(clean(&chain(&error))),
+                Err(End::Closed) => break FollowEnd::Full,
+            }
+            if bytes.len() >= limit {
+                break FollowEnd::Full;
+            }
+        };
+        // A line that is not whole may hold the beginning of something that would be masked.
+        if end != FollowEnd::Closed {
+            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        }
+        Ok(Followed { text: String::from_utf8_lossy(&bytes).into_owned(), end })
     }
 }
 

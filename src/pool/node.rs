@@ -23,14 +23,13 @@ pub struct NodeLog(Which);
 enum Which {
     /// A service of the node, as `kubelet`.
     Service(String),
-    /// A file below `/var/log`, without a leading slash.
+    /// A file below `/var/log`, without a leading slash; empty, or with a slash at its end, a folder.
     File(String),
-    /// What there is in `/var/log`.
-    Files,
 }
 
 impl NodeLog {
-    /// Reads `kubelet` (a service), `/kubelet.log` or `/var/log/kubelet.log` (a file), or `/` (the names of files).
+    /// Reads `kubelet` (a service), `/kubelet.log` or `/var/log/kubelet.log` (a file), or `/`,
+    /// `/containers/` (a folder: the names of files).
     ///
     /// # Errors
     /// For anything that could lead elsewhere: `.`, `..`, empty segments, `%`, `?`, `#`, `\`, spaces, control characters.
@@ -41,17 +40,19 @@ impl NodeLog {
         let below = query.strip_prefix("/var/log").filter(|rest| rest.is_empty() || rest.starts_with('/'));
         let path = below.map(|rest| rest.strip_prefix('/').unwrap_or(rest)).or_else(|| query.strip_prefix('/'));
         let which = match path {
-            Some("") => Which::Files,
-            Some(path) if path.split('/').count() <= MAX_DEPTH && path.split('/').all(segment) => {
-                Which::File(path.to_owned())
+            Some("") => Which::File(String::new()),
+            Some(path) => {
+                let mut segments = path.strip_suffix('/').unwrap_or(path).split('/');
+                let plain = path.matches('/').count() < MAX_DEPTH && segments.all(segment);
+                plain.then(|| Which::File(path.to_owned())).ok_or_else(wrong)?
             }
             None if segment(query) => Which::Service(query.to_owned()),
-            Some(_) | None => return Err(wrong()),
+            None => return Err(wrong()),
         };
         if query.len() <= MAX_QUERY { Ok(Self(which)) } else { Err(wrong()) }
     }
 
-    /// True for a file, or the list of files.
+    /// True for a file or a folder.
     pub fn is_file(&self) -> bool {
         !matches!(self.0, Which::Service(_))
     }
@@ -60,12 +61,12 @@ impl NodeLog {
     fn path(&self, node: &str, tail: u32) -> Result<String, Failure> {
         let base = format!("{}/logs", proxy(node)?);
         Ok(match &self.0 {
-            Which::Files => base,
             Which::File(path) => format!("{base}/{path}"),
             Which::Service(name) => {
                 let mut query = form_urlencoded::Serializer::new(String::new());
                 query.append_pair("query", name).append_pair("tailLines", &tail.to_string());
-                format!("{base}?{}", query.finish())
+                // Without the slash, a kubelet answers with a redirect.
+                format!("{base}/?{}", query.finish())
             }
         })
     }
@@ -151,13 +152,14 @@ mod tests {
     fn services_and_files_have_fixed_paths() {
         let base = "/api/v1/nodes/n-1/proxy/logs";
         for (query, expected) in [
-            ("kubelet", "?query=kubelet&tailLines=5"),
-            ("foo@bar:1", "?query=foo%40bar%3A1&tailLines=5"),
+            ("kubelet", "/?query=kubelet&tailLines=5"),
+            ("foo@bar:1", "/?query=foo%40bar%3A1&tailLines=5"),
             ("/kubelet.log", "/kubelet.log"),
             ("/var/log/pods/shop_web-1_4f/app/0.log", "/pods/shop_web-1_4f/app/0.log"),
-            ("/", ""),
-            ("/var/log", ""),
-            ("/var/log/", ""),
+            ("/", "/"),
+            ("/var/log", "/"),
+            ("/var/log/", "/"),
+            ("/containers/", "/containers/"),
             ("/var/logs/x", "/var/logs/x"),
         ] {
             assert_eq!(path(query), Some(format!("{base}{expected}")), "{query}");
@@ -178,8 +180,11 @@ mod tests {
             "/var/log/../../etc/passwd",
             "//etc/passwd",
             "/a//b",
-            "/a/",
-            "/containers/",
+            "/a//",
+            "//",
+            "/../",
+            "/./",
+            "kubelet/",
             "/%2e%2e/x",
             "%2e%2e",
             "/%2fetc",

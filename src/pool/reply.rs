@@ -23,9 +23,9 @@ struct Status {
 
 /// What became of a request, as metrics say it: a status that API servers are known to give, the class of another, or
 /// why there is no answer. A closed set, whatever a server answers.
-pub(super) fn code(outcome: &Result<Reply, TransportError>) -> &'static str {
+pub(super) fn code(outcome: Result<StatusCode, &TransportError>) -> &'static str {
     match outcome {
-        Ok(reply) => match reply.head.status.as_u16() {
+        Ok(status) => match status.as_u16() {
             200 => "200",
             201 => "201",
             202 => "202",

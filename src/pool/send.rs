@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RANGE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use super::breaker::{CallId, Contact};
@@ -15,13 +15,16 @@ use super::classify::classify;
 use super::credential::{Credential, Strategy};
 use super::reply::{code, failure, unreachable};
 use super::retry;
-use super::transport::{Reply, Transport};
+use super::stream::{Stream, Until};
+use super::transport::{Reply, Transport, TransportError};
 use super::upstream::Upstream;
 use crate::model::{Failure, FailureKind};
 use crate::policy::{Operation, Permit, Refusal};
 use crate::telemetry::Metrics;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubeferry/", env!("CARGO_PKG_VERSION")));
+/// What a stream leaves of the call's time, for what comes after it.
+const LAST: Duration = Duration::from_secs(2);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// One request, before it is known whether it may leave.
@@ -70,17 +73,50 @@ impl Sender {
     pub(super) async fn send(&self, place: &str, ask: &Ask) -> Result<Reply, Failure> {
         let operation = self.admit(ask)?;
         let outcome = self.exchange(place, ask, &operation).await?;
+        self.verdict(outcome, &operation).await
+    }
+
+    /// Sends `ask` once and gives back a success whose body is read while it comes, for `span` at most. `None` when no
+    /// answer began in that time: a stream may well be silent.
+    pub(super) async fn open(&self, place: &str, ask: &Ask, span: Duration) -> Result<Option<Stream<'_>>, Failure> {
+        let operation = self.admit(ask)?;
+        let request = self.request(place, ask)?;
+        let until = Until::new(span, self.left()?.saturating_sub(LAST), self.credential.left(SystemTime::now()));
+        let turn = self.upstream.stream().ok_or_else(|| busy(&self.permit))?;
+        let attempt = self.upstream.breaker().attempt(self.call).map_err(|wait| self.cut_off(wait))?;
+        let sent = Instant::now();
+        let outcome = self.transport.open(request, until.left()).await;
+        attempt.end(Contact::of(&outcome, self.upstream.limits().connect));
+        self.count(&operation, outcome.as_ref().map(Response::status), sent);
+        let outcome = match outcome {
+            Ok(response) if response.status().is_success() => {
+                return Ok(Some(Stream::new(response.into_body(), until, turn)));
+            }
+            Err(TransportError::Timeout(_)) => return Ok(None),
+            Ok(response) => self.transport.rest(response, self.left()?).await,
+            Err(error) => Err(error),
+        };
+        self.verdict(outcome, &operation).await.map(|_| None)
+    }
+
+    /// A success, or what an answer that is none means.
+    async fn verdict(&self, outcome: Result<Reply, TransportError>, operation: &Operation) -> Result<Reply, Failure> {
         match outcome {
             Ok(reply) if reply.head.status.is_success() => Ok(reply),
             Ok(reply) => {
                 if reply.head.status == StatusCode::UNAUTHORIZED {
                     self.strategy.rejected().await;
                 }
-                Err(failure(&reply, &operation))
+                Err(failure(&reply, operation))
             }
             Err(error) => Err(unreachable(&error)),
         }
         .map_err(|failure| failure.target(self.permit.target().address().to_string()))
+    }
+
+    fn count(&self, operation: &Operation, outcome: Result<StatusCode, &TransportError>, sent: Instant) {
+        let cluster = self.permit.target().cluster.name.as_str();
+        self.metrics.upstream(cluster, operation.verb, code(outcome), sent.elapsed());
     }
 
     /// Reads the request and holds it against the permit.
@@ -115,7 +151,7 @@ impl Sender {
         place: &str,
         ask: &Ask,
         operation: &Operation,
-    ) -> Result<Result<Reply, super::transport::TransportError>, Failure> {
+    ) -> Result<Result<Reply, TransportError>, Failure> {
         let mut again = false;
         loop {
             let left = self.left()?;
@@ -130,8 +166,7 @@ impl Sender {
             let outcome = self.transport.send(request, left).await;
             attempt.end(Contact::of(&outcome, self.upstream.limits().connect));
             drop(turn);
-            let cluster = self.permit.target().cluster.name.as_str();
-            self.metrics.upstream(cluster, operation.verb, code(&outcome), sent.elapsed());
+            self.count(operation, outcome.as_ref().map(|reply| reply.head.status), sent);
             let Some(pause) = retry::after(operation, &outcome, again) else { return Ok(outcome) };
             if pause >= self.left()? {
                 return Ok(outcome);

@@ -149,28 +149,50 @@ impl Transport {
         format!("{}{path}", base.trim_end_matches('/')).parse()
     }
 
-    /// Sends one request and reads the whole answer, within `deadline` (at most [`Limits::answer`]). A connection on which
-    /// the first byte did not come in its time takes no further request: it may be dead, and with HTTP/2 nobody else would
-    /// find out. Redirects are not followed.
+    /// Sends one request and reads the whole answer, within `deadline` (at most [`Limits::answer`]). Redirects are not
+    /// followed.
     ///
     /// # Errors
     /// Everything but an HTTP answer.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
+    pub async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
         let total = deadline.min(self.limits.answer);
-        let connection = capture_connection(&mut request);
         let whole = async {
-            let first = total.min(self.limits.first_byte);
-            let response = tokio::time::timeout(first, self.client.request(request)).await.map_err(|_elapsed| {
-                if first == self.limits.first_byte
-                    && let Some(connection) = connection.connection_metadata().as_ref()
-                {
-                    connection.poison();
-                }
-                TransportError::Timeout(first)
-            })?;
-            read(response.map_err(sent)?, self.limits.answer_bytes).await
+            let response = self.open(request, total.min(self.limits.first_byte)).await?;
+            read(response, self.limits.answer_bytes).await
         };
         tokio::time::timeout(total, whole).await.map_err(|_elapsed| TransportError::Timeout(total))?
+    }
+
+    /// Sends one request and gives back its answer with the body still to come, when it begins within `first`. A connection
+    /// on which the first byte did not come in its time takes no further request: it may be dead, and with HTTP/2 nobody
+    /// else would find out.
+    ///
+    /// # Errors
+    /// Everything but the beginning of an HTTP answer.
+    pub async fn open(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        first: Duration,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let connection = capture_connection(&mut request);
+        let response = tokio::time::timeout(first, self.client.request(request)).await.map_err(|_elapsed| {
+            if first == self.limits.first_byte
+                && let Some(connection) = connection.connection_metadata().as_ref()
+            {
+                connection.poison();
+            }
+            TransportError::Timeout(first)
+        })?;
+        response.map_err(sent)
+    }
+
+    /// The rest of an answer that was opened, within `deadline`.
+    ///
+    /// # Errors
+    /// When it is too late, too large or breaks off.
+    pub async fn rest(&self, response: Response<Incoming>, deadline: Duration) -> Result<Reply, TransportError> {
+        let reading = read(response, self.limits.answer_bytes);
+        tokio::time::timeout(deadline, reading).await.map_err(|_elapsed| TransportError::Timeout(deadline))?
     }
 }
 

@@ -14,6 +14,9 @@ use crate::model::{ClusterKey, Endpoint};
 /// Client-certificate identities with warm connections, at most; beyond, all of them are dropped and made anew.
 const IDENTITIES: usize = 64;
 
+/// Streams under way to one cluster, at most. They have places of their own, so that requests need not wait for them.
+const STREAMS: usize = 16;
+
 /// The connections to one cluster.
 #[derive(Debug)]
 pub(super) struct Upstream {
@@ -22,13 +25,15 @@ pub(super) struct Upstream {
     limits: Limits,
     transports: Mutex<HashMap<Option<[u8; 32]>, Arc<Transport>>>,
     turns: Semaphore,
+    streams: Semaphore,
     breaker: Breaker,
 }
 
 impl Upstream {
     pub(super) fn new(key: ClusterKey, endpoint: Endpoint, limits: Limits) -> Self {
         let turns = Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS));
-        Self { key, endpoint, limits, transports: Mutex::default(), turns, breaker: Breaker::new() }
+        let streams = Semaphore::new(STREAMS);
+        Self { key, endpoint, limits, transports: Mutex::default(), turns, streams, breaker: Breaker::new() }
     }
 
     /// The transport for a TLS identity; made at the first call.
@@ -54,6 +59,11 @@ impl Upstream {
     /// Whether connections can be had, by the latest requests.
     pub(super) fn breaker(&self) -> &Breaker {
         &self.breaker
+    }
+
+    /// A place for a stream, if one is free.
+    pub(super) fn stream(&self) -> Option<SemaphorePermit<'_>> {
+        self.streams.try_acquire().ok()
     }
 
     /// Waits for a turn.

@@ -18,11 +18,7 @@ const UNREACHED: [&str; 8] = [
 /// it. `needed` says what for, as "the log of a pod".
 pub(super) fn blame(failure: Failure, needed: &str) -> Failure {
     match failure.kind {
-        FailureKind::NotFound if failure.cause.contains("nodes \"") => Failure {
-            code: "node_not_found",
-            hint: Some(format!("The node is what is missing: {needed} is had from it alone")),
-            ..failure
-        },
+        FailureKind::NotFound if failure.cause.contains("nodes \"") => node_missing(failure, needed),
         FailureKind::Cluster if failure.code == "cluster_error" && unreached(&failure.cause) => Failure {
             code: "kubelet_unreachable",
             hint: Some(format!("The node's kubelet is what does not answer: {needed} is had from it alone")),
@@ -41,6 +37,12 @@ pub(super) fn blame(failure: Failure, needed: &str) -> Failure {
         | FailureKind::Overloaded
         | FailureKind::Internal => failure,
     }
+}
+
+/// Says that the node is what is missing.
+pub(super) fn node_missing(failure: Failure, needed: &str) -> Failure {
+    let hint = Some(format!("The node is what is missing: {needed} is had from it alone"));
+    Failure { code: "node_not_found", hint, ..failure }
 }
 
 fn unreached(cause: &str) -> bool {

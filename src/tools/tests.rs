@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 mod fleet;
+mod follow;
 mod nodes;
 mod top;
 mod wire;

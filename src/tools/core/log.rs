@@ -9,11 +9,12 @@ use serde_json::Value;
 
 use crate::model::{Access, ApiResource, Failure, ListRequest};
 use crate::output::{Body, Output};
-use crate::pool::ClusterClient;
+use crate::pool::{ClusterClient, LogRequest};
 use crate::tools::{Cx, Spec, TargetNeed, Tool, kubelet, lines, pods};
 
 use super::resources;
 
+mod follow;
 mod question;
 
 use question::{MAX_TAIL, Pick, Picked, Question, Which};
@@ -38,7 +39,7 @@ pub(super) struct Args {
     namespace: Option<String>,
     label_selector: Option<String>,
     container: Option<String>,
-    #[schemars(description = "Lines per pod, default 100")]
+    #[schemars(description = "Default 100")]
     tail: Option<u32>,
     previous: Option<bool>,
     #[schemars(description = "As 10m")]
@@ -46,7 +47,8 @@ pub(super) struct Args {
     timestamps: Option<bool>,
     #[schemars(description = "Regular expression")]
     grep: Option<String>,
-    #[schemars(description = "Default 8192")]
+    #[schemars(description = "As 10s")]
+    follow: Option<String>,
     limit_bytes: Option<u32>,
 }
 
@@ -79,7 +81,7 @@ impl Tool for PodsLog {
             let sources = sources(&place, &question, &mut notes).await?;
             answer(&place, &question, &sources, notes).await
         };
-        answered.await.map_err(|failure| kubelet::blame(failure, "the log of a pod").doing(doing))
+        answered.await.map_err(|failure| failure.doing(doing))
     }
 }
 
@@ -152,9 +154,9 @@ async fn answer(
         }
     }
     if read.is_empty()
-        && let Some((_, failure)) = failed.pop()
+        && let Some((source, failure)) = failed.pop()
     {
-        return Err(failure);
+        return Err(missing_node(place, &source.pod, failure).await);
     }
     notes.extend(failed.iter().map(|(source, failure)| format!("{}: cannot be read: {}", source.pod, failure.cause)));
     for (pod, _) in read.iter().filter(|(_, log)| log.cut) {
@@ -166,6 +168,10 @@ async fn answer(
         );
     }
     let several = sources.len() > 1;
+    for (pod, log) in &read {
+        let pod = if several { format!("{pod}: ") } else { String::new() };
+        notes.extend(log.ended.as_ref().map(|ended| format!("{pod}{ended}")));
+    }
     let picked = pick(question.pick.clone(), read).await?;
     if picked.iter().any(|(_, picked)| picked.unsearched) {
         notes.push(format!("grep stopped after {} s, older lines are not searched: give since", SEARCH.as_secs()));
@@ -204,6 +210,7 @@ async fn pick(pick: Pick, logs: Vec<(String, Log)>) -> Result<Vec<(String, Picke
 fn nothing(question: &Question, sources: &[Source]) -> String {
     match (sources, &question.pick.grep) {
         ([], _) => format!("no {}", question.which),
+        (_, Some(_)) if question.follow.is_some() => format!("no line of {} matches", question.which),
         (_, Some(_)) => format!("no line matches in the last {MAX_TAIL} of {}", question.which),
         (_, None) => format!("no lines of {}", question.which),
     }
@@ -215,31 +222,69 @@ struct Log {
     cut: bool,
     /// The container that was taken, where there are several and none was named.
     defaulted: Option<String>,
+    /// Why it is not followed any longer.
+    ended: Option<String>,
 }
 
 /// Reads one log. The server cuts a log that is too long at its end, where the newest lines are: then fewer lines are
 /// asked for, once.
 async fn read(place: &Place<'_>, question: &Question, source: &Source, limit: u64) -> Result<Log, Failure> {
     let mut request = question.request(source.container.clone(), limit);
-    let log = place.client.log(place.pods, place.namespace, &source.pod, &request).await;
-    let (text, defaulted) = match log {
-        Ok(text) => (text, None),
+    let log = fetch(place, question, &source.pod, &request).await;
+    let ((text, ended), defaulted) = match log {
+        Ok(fetched) => (fetched, None),
         // Perhaps there are several containers, and the API server chooses none.
         Err(failure) if failure.code == "cluster_error" && request.container.is_none() => {
             let Some(container) = default_container(place, &source.pod).await else { return Err(failure) };
             request.container = Some(container.clone());
-            (place.client.log(place.pods, place.namespace, &source.pod, &request).await?, Some(container))
+            (fetch(place, question, &source.pod, &request).await?, Some(container))
         }
         Err(failure) => return Err(failure),
     };
-    if (text.len() as u64) < limit {
-        return Ok(Log { text, cut: false, defaulted });
+    if ended.is_some() || (text.len() as u64) < limit {
+        return Ok(Log { text, cut: false, defaulted, ended });
     }
     let fits = u32::try_from(text.lines().count()).unwrap_or(u32::MAX) / 4 * 3;
     request.tail = fits.clamp(1, request.tail);
     let text = place.client.log(place.pods, place.namespace, &source.pod, &request).await?;
     let cut = text.len() as u64 >= limit;
-    Ok(Log { text, cut, defaulted })
+    Ok(Log { text, cut, defaulted, ended })
+}
+
+/// The log as it is, or as it grows; then also why it does not any longer.
+async fn fetch(
+    place: &Place<'_>,
+    question: &Question,
+    pod: &str,
+    request: &LogRequest,
+) -> Result<(String, Option<String>), Failure> {
+    let Some(span) = question.follow else {
+        return Ok((place.client.log(place.pods, place.namespace, pod, request).await?, None));
+    };
+    // What is searched may be more than what is shown.
+    let shown = u64::try_from(question.bytes).unwrap_or(u64::MAX);
+    let most = if question.pick.grep.is_some() { request.limit_bytes } else { request.limit_bytes.min(shown) };
+    let request = LogRequest { limit_bytes: most, ..request.clone() };
+    let followed = place.client.follow(place.pods, place.namespace, pod, &request, span).await?;
+    let ended = follow::ended(place, pod, &request, span, followed.end).await;
+    Ok((followed.text, Some(ended)))
+}
+
+/// A pod whose log cannot be had for want of its node. The API server then misses something of the node's name, a pod
+/// even, so the pod says what that is.
+async fn missing_node(place: &Place<'_>, pod: &str, failure: Failure) -> Failure {
+    let failure = kubelet::blame(failure, "the log of a pod");
+    if failure.code != "not_found" || failure.cause.contains(&format!("\"{pod}\"")) {
+        return failure;
+    }
+    let Ok(found) = place.client.get(place.pods, Some(place.namespace), pod).await else { return failure };
+    match found.pointer("/spec/nodeName").and_then(Value::as_str) {
+        Some(node) if failure.cause.contains(&format!("\"{node}\"")) => {
+            let cause = format!("pod {pod} is on node \"{node}\", which does not exist");
+            kubelet::node_missing(Failure { cause, ..failure }, "the log of a pod")
+        }
+        Some(_) | None => failure,
+    }
 }
 
 /// The default container of a pod that has several.

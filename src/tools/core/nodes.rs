@@ -31,7 +31,7 @@ pub(super) struct NodesLog;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LogArgs {
     name: String,
-    #[schemars(description = "Service as kubelet, or file as /kubelet.log; / lists files")]
+    #[schemars(description = "Service, or file as /kubelet.log")]
     query: String,
     tail_lines: Option<u32>,
 }
@@ -40,7 +40,7 @@ impl Tool for NodesLog {
     const SPEC: Spec = Spec {
         name: "nodes_log",
         title: "Nodes: log",
-        description: "Newest lines of a log on a node",
+        description: "Log of a node, newest lines",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,
@@ -64,7 +64,7 @@ impl Tool for NodesLog {
         let read = read.map_err(|failure| no_log(failure, &log).doing(&doing))?;
         match read {
             NodeText::Log { text, cut } => shown(text, cut, tail).await,
-            NodeText::Files(files) if log.is_file() => Ok(folder(&files)),
+            NodeText::Files(files) if log.is_file() => Ok(folder(&args.query, &files)),
             NodeText::Files(_) => {
                 Err(Failure::new(FailureKind::NotFound, "not_found", "this kubelet has no service logs")
                     .doing(doing)
@@ -88,7 +88,7 @@ fn no_log(failure: Failure, log: &NodeLog) -> Failure {
         "not_found" if log.is_file() => failure.hint("There is no such file: query=/ lists them"),
         "not_found" => failure.hint("There is no such service log: query=/ lists files"),
         "redirect" => Failure { kind: FailureKind::Arguments, code: "invalid_arguments", ..failure }
-            .hint("It is a folder: name a file in it"),
+            .hint("It is a folder: with a slash at its end its files are listed"),
         _ => failure,
     }
 }
@@ -113,8 +113,9 @@ async fn shown(text: String, cut: bool, tail: u32) -> Result<Output, Failure> {
     })
 }
 
-fn folder(files: &[String]) -> Output {
-    let names: Vec<String> = files.iter().take(FILES).map(|name| format!("/{name}")).collect();
+fn folder(path: &str, files: &[String]) -> Output {
+    let path = path.trim_end_matches('/');
+    let names: Vec<String> = files.iter().take(FILES).map(|name| format!("{path}/{name}")).collect();
     let output = Output::new(Body::Text(if names.is_empty() { "no files".to_owned() } else { names.join("\n") }));
     if files.len() > FILES { output.note(format!("{FILES} of {} files", files.len())) } else { output }
 }
@@ -126,7 +127,6 @@ pub(super) struct NodesStatsSummary;
 #[serde(deny_unknown_fields)]
 pub(super) struct StatsArgs {
     name: String,
-    #[schemars(description = "table or json")]
     format: Option<String>,
 }
 
@@ -134,7 +134,7 @@ impl Tool for NodesStatsSummary {
     const SPEC: Spec = Spec {
         name: "nodes_stats_summary",
         title: "Nodes: stats summary",
-        description: "Use of a node and its pods by its kubelet: CPU, memory, filesystem, processes, pressure",
+        description: "CPU, memory, disk of a node and its pods",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

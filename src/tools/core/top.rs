@@ -28,7 +28,6 @@ pub(super) struct PodsTop;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PodsArgs {
-    #[schemars(description = "Default true")]
     all_namespaces: Option<bool>,
     namespace: Option<String>,
     name: Option<String>,
@@ -39,7 +38,7 @@ impl Tool for PodsTop {
     const SPEC: Spec = Spec {
         name: "pods_top",
         title: "Pods: top",
-        description: "CPU and memory use of pods, most first; of a pod by name, its containers",
+        description: "CPU and memory of pods, most first",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,
@@ -82,7 +81,7 @@ impl Tool for NodesTop {
     const SPEC: Spec = Spec {
         name: "nodes_top",
         title: "Nodes: top",
-        description: "CPU and memory use of nodes, and share of allocatable, most first",
+        description: "CPU and memory of nodes, most first",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

@@ -21,9 +21,9 @@ async fn logs_of_a_node_are_files_or_services() {
         (format!("{LOGS}/many.log"), 200, many),
         (format!("{LOGS}/data.log"), 200, "a\0b".to_owned()),
         (format!("{LOGS}/containers"), 301, String::new()),
-        (format!("{LOGS}?query=kubelet&tailLines=7"), 200, "started\n".to_owned()),
-        (format!("{LOGS}?query=docker&tailLines=100"), 200, page.to_owned()),
-        (LOGS.to_owned(), 200, page.to_owned()),
+        (format!("{LOGS}/?query=kubelet&tailLines=7"), 200, "started\n".to_owned()),
+        (format!("{LOGS}/?query=docker&tailLines=100"), 200, page.to_owned()),
+        (format!("{LOGS}/"), 200, page.to_owned()),
         ("/api/v1/nodes/n-2/proxy/logs/kubelet.log".to_owned(), 404, missing),
     ];
     let answers: Vec<(&str, u16, String)> =
@@ -43,7 +43,7 @@ async fn logs_of_a_node_are_files_or_services() {
     assert_eq!(log("/", None).await.unwrap(), "/containers/\n/kubelet.log");
     for (query, says) in [
         ("docker", "this kubelet has no service logs"),
-        ("/containers", "It is a folder: name a file in it"),
+        ("/containers", "It is a folder: with a slash at its end"),
         ("/data.log", "it is not text"),
         ("/nope.log", "There is no such file: query=/ lists them"),
         ("../etc/passwd", "is not valid"),

@@ -44,10 +44,24 @@ async fn answer(mut stream: TcpStream, answers: Arc<Answers>, asked: Arc<Mutex<V
             Some(b'<') => "text/html; charset=utf-8",
             Some(_) | None => "text/plain",
         };
+        if path.contains("follow=true") && *status == 200 {
+            return follow(stream, path, body).await;
+        }
         let head = format!("HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
         if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }
+    }
+}
+
+/// A log that is followed: it ends for the pod `done`, breaks off for `cut`, and stays open until the client goes for all
+/// others.
+async fn follow(mut stream: TcpStream, path: &str, body: &str) {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+    let end = if path.contains("/done/") { "0\r\n\r\n" } else { "" };
+    let sent = format!("{head}{:x}\r\n{body}\r\n{end}", body.len());
+    if stream.write_all(sent.as_bytes()).await.is_ok() && !path.contains("/cut/") {
+        drop(stream.read(&mut [0; 16]).await);
     }
 }
 

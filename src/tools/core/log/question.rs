@@ -1,7 +1,7 @@
 //! What `pods_log` is asked: checked arguments, and which lines of a log they mean.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -14,6 +14,10 @@ use super::Args;
 
 /// Lines per pod unless the caller asks.
 const TAIL: u32 = 100;
+/// Lines per pod to begin with, where it is followed, unless the caller asks.
+const FOLLOW_TAIL: u32 = 10;
+/// Seconds that a log is followed, at most.
+const MAX_FOLLOW: u64 = 30;
 /// Lines per pod, at most; also what `grep` searches.
 pub(super) const MAX_TAIL: u32 = 10_000;
 /// Bytes of the answer unless the caller asks.
@@ -38,6 +42,10 @@ pub(super) struct Question {
     pub(super) since: Option<u64>,
     pub(super) timestamps: bool,
     pub(super) bytes: usize,
+    /// How long what is added is waited for.
+    pub(super) follow: Option<Duration>,
+    /// Lines to begin with, where it is followed.
+    tail: u32,
 }
 
 /// Which lines of a log are wanted.
@@ -72,7 +80,17 @@ impl Question {
         if let Some(container) = &container {
             names::object(container).map_err(wrong)?;
         }
-        let tail = args.tail.filter(|tail| *tail > 0).unwrap_or(TAIL);
+        let follow = args.follow.filter(|follow| !follow.is_empty());
+        let follow = follow.map(|follow| age::span("follow", &follow)).transpose()?;
+        let previous = args.previous.unwrap_or_default();
+        if follow.is_some_and(|seconds| seconds > MAX_FOLLOW) {
+            return Err(Failure::arguments(format!("follow must be at most {MAX_FOLLOW}s")));
+        }
+        if follow.is_some() && previous {
+            return Err(Failure::arguments("follow and previous exclude each other").hint("Leave one of them out"));
+        }
+        let usual = if follow.is_some() { FOLLOW_TAIL } else { TAIL };
+        let tail = args.tail.filter(|tail| *tail > 0).unwrap_or(usual);
         if tail > MAX_TAIL {
             return Err(Failure::arguments(format!("tail must be an integer from 0 to {MAX_TAIL}")));
         }
@@ -84,10 +102,12 @@ impl Question {
             namespace: arguments::namespace(args.namespace)?,
             container,
             pick: Pick {
-                tail,
+                tail: if follow.is_some() { MAX_TAIL } else { tail },
                 grep: args.grep.filter(|pattern| !pattern.is_empty()).map(|pattern| compile(&pattern)).transpose()?,
             },
-            previous: args.previous.unwrap_or_default(),
+            previous,
+            follow: follow.map(Duration::from_secs),
+            tail,
             since: since.map(|since| age::span("since", &since)).transpose()?,
             timestamps: args.timestamps.unwrap_or_default(),
             bytes: bytes
@@ -95,12 +115,16 @@ impl Question {
         })
     }
 
-    /// What is asked of the server: with `grep`, all lines that are searched.
+    /// What is asked of the server: with `grep`, all lines that are searched; those to begin with where it is followed.
     pub(super) fn request(&self, container: Option<String>, limit_bytes: u64) -> LogRequest {
         LogRequest {
             container,
             previous: self.previous,
-            tail: if self.pick.grep.is_some() { MAX_TAIL } else { self.pick.tail },
+            tail: match (&self.follow, &self.pick.grep) {
+                (Some(_), _) => self.tail,
+                (None, Some(_)) => MAX_TAIL,
+                (None, None) => self.pick.tail,
+            },
             since: self.since,
             timestamps: self.timestamps,
             limit_bytes,
@@ -208,6 +232,9 @@ mod tests {
             json!({"name": "a", "limitBytes": 1}),
             json!({"name": "a", "limitBytes": 1_000_000}),
             json!({"name": "a", "container": "a/b"}),
+            json!({"name": "a", "follow": "31s"}),
+            json!({"name": "a", "follow": "soon"}),
+            json!({"name": "a", "follow": "5s", "previous": true}),
             json!({"name": "a", "grep": "("}),
             json!({"name": "a", "grep": "x".repeat(257)}),
             json!({"name": "a", "grep": "(?:a{1000}){1000}"}),
@@ -223,6 +250,9 @@ mod tests {
         assert_eq!((request.tail, request.since, request.limit_bytes, asked.bytes), (100, Some(600), 9, 8192));
         let searched = question(json!({"name": "a", "tail": 2, "grep": "e"})).unwrap();
         assert_eq!(searched.request(None, 9).tail, 10_000);
+        let followed = question(json!({"name": "a", "follow": "10s", "grep": "e"})).unwrap();
+        assert_eq!((followed.request(None, 9).tail, followed.pick.tail), (10, 10_000));
+        assert_eq!(followed.follow, Some(Duration::from_secs(10)));
     }
 
     #[test]
