@@ -24,10 +24,13 @@ mod scenarios {
     pub mod connecting;
     pub mod doctor;
     pub mod door;
+    pub mod explain;
     pub mod failures;
     pub mod figures;
     pub mod foreign;
     pub mod local;
+    pub mod logs;
+    pub mod nodes;
     pub mod operation;
     pub mod output;
     pub mod protocols;
@@ -170,6 +173,18 @@ scenarios! {
         a_configuration_view_shows_no_credential_and_no_server,
         more_tools_come_with_their_toolset,
         a_workspace_without_pods_says_so_in_every_tool,
+    ];
+    nodes: [
+        use_is_shown_where_it_is_measured,
+        a_node_shows_its_logs_and_stats,
+    ];
+    logs: [
+        a_log_is_read_and_searched,
+        a_log_is_followed_for_a_time,
+        a_log_without_its_node_names_the_node,
+    ];
+    explain: [
+        fields_of_a_kind_are_explained,
     ];
     operation: [
         metrics_count_calls_and_name_nobody,

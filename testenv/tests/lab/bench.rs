@@ -7,7 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tempfile::TempDir;
-use testenv::mcp::{Called, Client};
+use testenv::ferry::Ferry;
+use testenv::mcp::{Called, Client, Era};
+
+use super::scene::Scene;
 
 /// The first column of a table, without header and comments.
 pub fn names(table: &str) -> Vec<String> {
@@ -73,4 +76,15 @@ pub fn secret_file(folder: &Path, name: &str, text: &str) -> anyhow::Result<Path
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
     Ok(path)
+}
+
+/// alice at a program with all toolsets.
+pub async fn with_extra(scene: &Scene) -> anyhow::Result<(Ferry, Client)> {
+    let text = scene.world.config_text();
+    let toolsets = "[server]\ntoolsets = [\"core\", \"config\", \"fleet\", \"extra\"]\n";
+    let edited = text.replacen("[server]\n", toolsets, 1);
+    anyhow::ensure!(edited != text, "the configuration begins otherwise: {text}");
+    let ferry = Ferry::start(Some(&scene.world.config_of(&edited)), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    Ok((ferry, alice))
 }

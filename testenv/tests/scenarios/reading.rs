@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use testenv::ferry::Ferry;
-use testenv::mcp::{Client, Era};
+use testenv::mcp::Client;
 
-use crate::lab::bench::{bad, good};
+use crate::lab::bench::{bad, good, with_extra};
 use crate::lab::scene::Scene;
 
 /// A log that nobody can serve is answered within this: nothing waits for a kubelet.
@@ -259,15 +258,4 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
     assert!(!described.contains("--- pods") && !described.contains("--- log"), "{described}");
     good(&alice, "events_list", at(json!({"namespace": "default"}))).await?;
     Ok(())
-}
-
-/// alice at a program with all toolsets.
-async fn with_extra(scene: &Scene) -> anyhow::Result<(Ferry, Client)> {
-    let text = scene.world.config_text();
-    let toolsets = "[server]\ntoolsets = [\"core\", \"config\", \"fleet\", \"extra\"]\n";
-    let edited = text.replacen("[server]\n", toolsets, 1);
-    anyhow::ensure!(edited != text, "the configuration begins otherwise: {text}");
-    let ferry = Ferry::start(Some(&scene.world.config_of(&edited)), &[]).await?;
-    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
-    Ok((ferry, alice))
 }
