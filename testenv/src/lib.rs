@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod artifacts;
+pub mod bench;
 pub mod cases;
 pub mod demo;
 pub mod etcd;

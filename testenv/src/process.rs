@@ -99,6 +99,19 @@ impl Process {
         &self.log
     }
 
+    /// The number of the program's process.
+    ///
+    /// # Errors
+    /// When it is not running, or not yet.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        let keeper = self.keeper.id();
+        let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"));
+        let children = children.with_context(|| format!("looking for {}", self.name))?;
+        // The keeper starts the program first and its watcher after it.
+        let first = children.split_whitespace().next().with_context(|| format!("{} is not running", self.name))?;
+        first.parse().context("reading the number of a process")
+    }
+
     /// Fails once the program has ended.
     ///
     /// # Errors
@@ -185,6 +198,7 @@ mod tests {
         let mut process = start("echo $$; exec sleep 600");
         let pid = printed(&process).await;
         process.check().unwrap();
+        assert_eq!(process.id().unwrap().to_string(), pid.trim());
         let (folder, log) = (process.folder().to_owned(), process.log().to_owned());
         assert!(folder.is_dir());
         drop(process);

@@ -14,6 +14,7 @@ mod lab {
     pub mod bench;
     pub mod case;
     pub mod guide;
+    mod measuring;
     pub mod scene;
 }
 

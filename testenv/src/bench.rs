@@ -1,0 +1,33 @@
+//! The benchmark: kubeferry and kubernetes-mcp-server side by side, one at a time, on a simulator and on a real
+//! kube-apiserver. `scripts/bench` builds what it needs and starts it.
+//!
+//! `workload` is what is measured, as data. `backend` (the simulator in a process of its own) and `real` are asked
+//! through a `target`; `load` asks, `door` speaks the protocols, `answer` looks at what came. `cells` and `single`
+//! measure, `report` holds the results, `goals` and `page` make docs/performance.md of them.
+
+mod answer;
+pub mod backend;
+mod cells;
+mod door;
+mod goals;
+mod load;
+mod page;
+mod procfs;
+mod real;
+pub mod report;
+mod run;
+mod setting;
+mod single;
+mod target;
+pub mod workload;
+
+use std::io::Write;
+
+pub use page::markdown;
+pub use run::{Options, run};
+
+/// A line of progress.
+fn say(line: &str) {
+    // Nothing is left to do when standard error is gone.
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}

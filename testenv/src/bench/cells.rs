@@ -1,0 +1,165 @@
+//! Measures cells: one workload at one server, with the processor time of everybody who takes part.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use http::HeaderValue;
+
+use super::answer::Answer;
+use super::backend::Backend;
+use super::door::Door;
+use super::load::{Callers, Measured, Stop, Work, all_names};
+use super::procfs::{Proc, machine_cpu_micros};
+use super::report::{Cell, Report, Sample, Weight};
+use super::target::Who;
+use super::workload::{Plan, Workload};
+
+/// What a cell is measured with.
+pub struct Bench<'a> {
+    /// How much.
+    pub plan: &'a Plan,
+    /// Counts requests and connections, where the simulator is behind.
+    pub backend: Option<&'a mut Backend>,
+    /// One per caller.
+    pub tokens: &'a [HeaderValue],
+    /// When the time of the run is over.
+    pub end: Instant,
+    /// Where results go.
+    pub report: &'a mut Report,
+}
+
+/// What is asked: the server of a cell.
+pub struct Asked<'a> {
+    /// Its name on the page.
+    pub name: &'static str,
+    /// How it is spoken to.
+    pub door: &'a Door,
+    /// Its process; none when the simulator itself is asked.
+    pub proc: Option<Proc>,
+}
+
+impl Bench<'_> {
+    /// Measures one round of a cell and adds it to the report. A cell that fails is void; the run goes on without it.
+    pub async fn cell(&mut self, row: &Workload, work: &Work, asked: &Asked<'_>) {
+        let key = format!("{}@{}", row.key, asked.name);
+        if self.report.cells.get(&key).is_some_and(|cell| cell.void.is_some()) {
+            return;
+        }
+        let outcome = match Instant::now() < self.end {
+            true => self.round(row, work, asked).await,
+            false => Err(anyhow::anyhow!("the time of the run was over")),
+        };
+        let cell = self.report.cells.entry(key).or_insert_with(|| Cell {
+            title: row.title.clone(),
+            callers: row.callers,
+            tokens: row.tokens,
+            ..Cell::default()
+        });
+        match outcome {
+            Ok((sample, weight)) => {
+                super::say(&format!(
+                    "  {:<50} {:>2} callers, {:>4} tokens, {:<22} {:>7.0}/s  p50 {:>8.0} µs  CPU {:>7.0} µs",
+                    row.title, row.callers, row.tokens, asked.name, sample.rate, sample.p50, sample.cpu
+                ));
+                cell.rounds.push(sample);
+                cell.answer = weight;
+            }
+            Err(error) => {
+                let why: String = format!("{error:#}").chars().take(300).collect();
+                super::say(&format!("  {} at {}: VOID: {why}", row.title, asked.name));
+                cell.void.get_or_insert(why);
+            }
+        }
+    }
+
+    async fn round(&mut self, row: &Workload, work: &Work, asked: &Asked<'_>) -> anyhow::Result<(Sample, Weight)> {
+        let tokens = self.tokens.get(..row.tokens).context("there are not so many tokens")?;
+        let mut callers = Callers::open(asked.door, tokens, row.callers).await?;
+        good(callers.run(work, Stop::After(self.plan.warm_up), &row.marker).await?)?;
+        if row.tokens > row.callers {
+            // Each identity once: what follows is warm.
+            good(callers.run(work, Stop::Calls(row.tokens), &row.marker).await?)?;
+        }
+        if let Some(backend) = &mut self.backend {
+            backend.clear().await?;
+        }
+        let before = Times::now(asked.proc)?;
+        let measured = good(callers.run(work, Stop::After(self.plan.measure), &row.marker).await?)?;
+        let spent = Times::now(asked.proc)?.since(&before);
+        let counts = match &mut self.backend {
+            Some(backend) => Some(backend.count().await?),
+            None => None,
+        };
+        let calls = f64::from(u32::try_from(measured.calls)?);
+        let per_call = |count: usize| u32::try_from(count).map_or(f64::INFINITY, f64::from) / calls;
+        let sample = Sample {
+            calls: measured.calls,
+            rate: calls / measured.elapsed.as_secs_f64(),
+            p50: measured.percentile(50),
+            p90: measured.percentile(90),
+            p99: measured.percentile(99),
+            cpu: spent.server / calls,
+            load_cpu: spent.load / calls,
+            rest_cpu: (spent.machine - spent.server - spent.load).max(0.0) / calls,
+            requests: counts.map(|counts| per_call(counts.requests)),
+            connections: counts.map(|counts| per_call(counts.connections)),
+        };
+        let weight = match asked.proc {
+            // A table of the API server is not what a model gets.
+            None => Weight { bytes: measured.sample.len(), ..Weight::default() },
+            Some(_) => weigh(&measured.sample)?,
+        };
+        Ok((sample, weight))
+    }
+}
+
+/// Walks the list of a row at one server.
+///
+/// # Errors
+/// When a page cannot be had.
+pub async fn names(row: &Workload, who: Who, door: &Door, token: &HeaderValue) -> anyhow::Result<BTreeSet<String>> {
+    match row.names(who) {
+        Some(ask) => all_names(door, token, ask).await,
+        None => Ok(BTreeSet::new()),
+    }
+}
+
+/// A run counts when it has calls and none of them failed.
+fn good(measured: Measured) -> anyhow::Result<Measured> {
+    let (errors, calls) = (measured.errors, measured.calls);
+    let first = measured.first_error.as_deref().unwrap_or_default();
+    ensure!(errors == 0, "{errors} of {} calls failed: {first}", errors + calls);
+    ensure!(calls > 0, "no call was finished in time");
+    Ok(measured)
+}
+
+/// Bytes, tokens and rows of an answer.
+fn weigh(body: &[u8]) -> anyhow::Result<Weight> {
+    let answer = Answer::read(body)?;
+    Ok(Weight { bytes: body.len(), tokens: answer.tokens(), rows: answer.names().len() })
+}
+
+/// Processor times in µs.
+struct Times {
+    server: f64,
+    load: f64,
+    machine: f64,
+}
+
+impl Times {
+    fn now(server: Option<Proc>) -> anyhow::Result<Self> {
+        let server = server.map(Proc::cpu_micros).transpose()?.unwrap_or_default();
+        let micros = |time: u64| Duration::from_micros(time).as_secs_f64() * 1e6;
+        let load = Proc::this().cpu_micros()?;
+        Ok(Self { server: micros(server), load: micros(load), machine: micros(machine_cpu_micros()?) })
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            server: self.server - before.server,
+            load: self.load - before.load,
+            machine: self.machine - before.machine,
+        }
+    }
+}

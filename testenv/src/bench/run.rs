@@ -1,0 +1,196 @@
+//! The course of a run.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use http::HeaderValue;
+
+use super::backend::Backend;
+use super::cells::{Asked, Bench, names};
+use super::door::{Door, Speaks, bearer};
+use super::procfs::machine_cpu_micros;
+use super::real::Real;
+use super::report::{Report, Setting};
+use super::say;
+use super::single::Single;
+use super::target::{Cluster, Target, Who};
+use super::workload::{self, At, Plan, Workload};
+use crate::pki;
+use crate::poll::pause;
+
+/// What to run, and with which programs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How much.
+    pub plan: Plan,
+    /// kubeferry's program.
+    pub kubeferry: PathBuf,
+    /// That of kubernetes-mcp-server; `None` leaves it out.
+    pub peer: Option<PathBuf>,
+    /// Whether the real kube-apiserver is measured too.
+    pub real: bool,
+    /// Which source kubeferry was built from.
+    pub source: String,
+}
+
+/// Measures everything. What fails is noted in the report, and the run goes on.
+///
+/// # Errors
+/// When the simulator or the real API server does not start.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    pki::install_provider();
+    let plan = &options.plan;
+    let setting = Setting::here(options)?;
+    let mut report = Report { setting, ..Report::default() };
+    report.setting.busy = busy().await?;
+    say("bench: starting the simulator");
+    let mut backend = Backend::start(plan.pods, plan.identities).await?;
+    let place = backend.place.clone();
+    let tokens = place.tokens.iter().map(|token| bearer(token)).collect::<anyhow::Result<Vec<_>>>()?;
+    let cluster =
+        Cluster { url: place.url, ca_pem: place.ca_pem, issuer: place.issuer, realm_ca_pem: place.realm_ca_pem };
+
+    let end = Instant::now() + plan.deadline;
+    let mut course = Course { options, tokens: &tokens, rows: workload::all(plan), end, report: &mut report };
+    course.rounds(&cluster, Some(&mut backend)).await?;
+    course.singles(&cluster).await;
+    if options.real {
+        say("bench: starting a kube-apiserver");
+        let real = Real::start(&backend.place, plan.real_pods).await?;
+        course.report.setting.versions.insert("kube-apiserver".to_owned(), real.version.clone());
+        course.rounds(&real.cluster, None).await?;
+    }
+    drop(backend);
+    report.setting.busy = report.setting.busy.max(busy().await?);
+    Ok(report)
+}
+
+/// How many cores others keep busy.
+async fn busy() -> anyhow::Result<f64> {
+    let (started, before) = (Instant::now(), machine_cpu_micros()?);
+    pause(Duration::from_secs(1)).await;
+    let worked = Duration::from_micros(machine_cpu_micros()?.saturating_sub(before));
+    Ok(worked.as_secs_f64() / started.elapsed().as_secs_f64())
+}
+
+struct Course<'a> {
+    options: &'a Options,
+    tokens: &'a [HeaderValue],
+    rows: Vec<Workload>,
+    end: Instant,
+    report: &'a mut Report,
+}
+
+impl Course<'_> {
+    /// The servers that take part, with their programs.
+    fn servers(&self) -> Vec<(Who, PathBuf)> {
+        let peer = self.options.peer.clone().map(|program| (Who::Peer, program));
+        [(Who::Ferry, self.options.kubeferry.clone())].into_iter().chain(peer).collect()
+    }
+
+    fn bench<'b>(&'b mut self, backend: Option<&'b mut Backend>) -> Bench<'b> {
+        Bench { plan: &self.options.plan, backend, tokens: self.tokens, end: self.end, report: self.report }
+    }
+
+    /// All rounds on one cluster, in the order A B, B A, A B. With a backend it is the simulator.
+    async fn rounds(&mut self, cluster: &Cluster, mut backend: Option<&mut Backend>) -> anyhow::Result<()> {
+        let at = if backend.is_some() { At::Simulator } else { At::Real };
+        let same = self.same_names(cluster, at).await;
+        let rows = self.rows.clone();
+        for round in 0..self.options.plan.rounds {
+            say(&format!("bench: {at:?}, round {} of {}", round + 1, self.options.plan.rounds));
+            if backend.is_some() {
+                self.direct(cluster, backend.as_deref_mut()).await?;
+            }
+            let mut servers = self.servers();
+            if round % 2 == 1 {
+                servers.reverse();
+            }
+            for (who, program) in servers {
+                let target = Target::start(who, &program, cluster).await?;
+                let asked = Asked { name: who.name(), door: &target.door, proc: Some(target.proc) };
+                let mut bench = self.bench(backend.as_deref_mut());
+                for row in rows.iter().filter(|row| row.at == at) {
+                    bench.cell(row, &row.work(who), &asked).await;
+                }
+            }
+        }
+        if let Err(error) = same {
+            self.differ(at, &format!("{error:#}"));
+        }
+        Ok(())
+    }
+
+    async fn direct(&mut self, cluster: &Cluster, backend: Option<&mut Backend>) -> anyhow::Result<()> {
+        let address = cluster.url.trim_start_matches("https://").parse().context("the simulator's address")?;
+        let tls = pki::client_config(&cluster.ca_pem, None, &[b"h2"]);
+        let door = Door { address, speaks: Speaks::Kubernetes(tls) };
+        let asked = Asked { name: "direct", door: &door, proc: None };
+        let rows = self.rows.clone();
+        let mut bench = self.bench(backend);
+        for row in rows.iter().filter(|row| row.at == At::Direct) {
+            bench.cell(row, &row.work(Who::Ferry), &asked).await;
+        }
+        Ok(())
+    }
+
+    /// Fails unless all servers name the same objects in every list, and as many as there are.
+    async fn same_names(&self, cluster: &Cluster, at: At) -> anyhow::Result<()> {
+        let mut running = Vec::new();
+        for (who, program) in self.servers() {
+            running.push((who, Target::start(who, &program, cluster).await?));
+        }
+        let token = self.tokens.first().context("no tokens")?;
+        for row in self.rows.iter().filter(|row| row.at == at) {
+            let mut all: Option<BTreeSet<String>> = None;
+            for (who, target) in &running {
+                let found = names(row, *who, &target.door, token).await.context(row.title.clone())?;
+                let first = all.get_or_insert_with(|| found.clone());
+                let (here, there) = (found.len(), first.len());
+                ensure!(found == *first, "{}: {} names {here} objects, the other {there}", row.title, who.name());
+            }
+            let (found, expected) = (all.unwrap_or_default().len(), row.objects(&self.options.plan));
+            ensure!(expected.is_none_or(|wanted| wanted == found), "{}: {found} names, not {expected:?}", row.title);
+        }
+        Ok(())
+    }
+
+    /// Answers that differ make all cells of a cluster void.
+    fn differ(&mut self, at: At, why: &str) {
+        say(&format!("bench: {at:?}: VOID: {why}"));
+        for row in self.rows.iter().filter(|row| row.at == at) {
+            for who in [Who::Ferry, Who::Peer] {
+                if let Some(cell) = self.report.cells.get_mut(&format!("{}@{}", row.key, who.name())) {
+                    cell.void.get_or_insert_with(|| why.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Memory, starts, identities and reloads.
+    async fn singles(&mut self, cluster: &Cluster) {
+        let plan = &self.options.plan;
+        let large = workload::large(plan);
+        let Some(small) = self.rows.iter().find(|row| row.at == At::Simulator).cloned() else { return };
+        for (who, program) in self.servers() {
+            say(&format!("bench: memory, starts, reloads: {}", who.name()));
+            let single = Single { who, program: &program, cluster, tokens: self.tokens, plan };
+            let mut outcomes = vec![("starts", single.starts(self.report))];
+            outcomes.push(("memory", single.memory(self.report, &small).await));
+            outcomes.push(("large lists", single.large_lists(self.report, &large).await));
+            if who == Who::Ferry {
+                outcomes.push(("identities", single.identities(self.report, &small).await));
+                outcomes.push(("reloads", single.reloads(self.report, &small).await));
+            }
+            for (what, outcome) in outcomes {
+                if let Err(error) = outcome {
+                    let why: String = format!("{error:#}").chars().take(300).collect();
+                    say(&format!("bench: {what} of {}: VOID: {why}", who.name()));
+                    self.report.notes.push(format!("{what} of {} could not be measured: {why}", who.name()));
+                }
+            }
+        }
+    }
+}
