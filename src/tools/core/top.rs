@@ -317,7 +317,8 @@ async fn all<T: DeserializeOwned>(
 /// What is missing: the metrics API, its answer, or the object `name` in it.
 fn unmeasured(failure: Failure, doing: &str, name: Option<&str>) -> Failure {
     let failure = failure.doing(doing);
-    let of_object = name.is_some_and(|name| failure.cause.contains(&format!("\"{name}\"")));
+    // metrics-server names a pod with its namespace.
+    let of_object = name.is_some_and(|name| failure.cause.contains(&format!("{name}\" not found")));
     match failure.kind {
         FailureKind::NotFound if of_object => {
             failure.hint("Check the name; what just started has no metrics for about a minute")

@@ -60,7 +60,7 @@ async fn a_namespace_is_taken_where_all_are_not_wanted() {
     let world = World::new(&[(path, 200, list(&[pod("default", "web", &[])]))], Namespaces::default()).await;
     let text = world.call("pods_top", json!({"all_namespaces": false})).await.unwrap();
     assert!(text.starts_with("# namespace default, as none was given\n") && text.contains("\tweb\t0m"), "{text}");
-    let missing = json!({"kind": "Status", "message": "podmetrics.metrics.k8s.io \"nope\" not found"});
+    let missing = json!({"kind": "Status", "message": "podmetrics.metrics.k8s.io \"default/nope\" not found"});
     let answers = [("/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/nope", 404, missing.to_string())];
     let world = World::new(&answers, Namespaces::default()).await;
     let failure = world.call("pods_top", json!({"name": "nope"})).await.unwrap_err().to_string();
