@@ -90,7 +90,7 @@ fn discovery() -> Answers {
         (
             "/apis/apps/v1",
             json!({"kind": "APIResourceList", "groupVersion": "apps/v1",
-            "resources": [kind("deployments", "Deployment", true, "deploy")]}),
+            "resources": [kind("deployments", "Deployment", true, "deploy"), kind("replicasets", "ReplicaSet", true, "rs")]}),
         ),
     ]
     .map(|(path, body)| (path.to_owned(), (200, body.to_string())))
@@ -197,19 +197,25 @@ impl World {
 
 fn pod(name: &str, restarts: u64) -> Value {
     json!({
-        "metadata": {"name": name, "namespace": "shop"},
+        "metadata": {"name": name, "namespace": "shop", "ownerReferences": [{"kind": "ReplicaSet", "uid": "set-1"}]},
         "spec": {"nodeName": "n-1", "containers": [{"name": "app"}, {"name": "proxy"}]},
         "status": {"phase": "Running", "containerStatuses": [{"ready": restarts == 0, "restartCount": restarts}]},
     })
 }
 
 fn deployment() -> String {
-    json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}})
+    json!({"metadata": {"name": "web", "namespace": "shop", "uid": "web-1"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}})
         .to_string()
 }
 
 fn pods() -> String {
     json!({"kind": "PodList", "metadata": {}, "items": [pod("web-1", 0), pod("web-2", 3)]}).to_string()
+}
+
+fn replica_sets() -> String {
+    let set = |uid: &str, owner: &str| json!({"metadata": {"uid": uid, "ownerReferences": [{"uid": owner}]}});
+    json!({"kind": "ReplicaSetList", "metadata": {}, "items": [set("set-1", "web-1"), set("set-2", "other")]})
+        .to_string()
 }
 
 #[tokio::test]
@@ -306,6 +312,7 @@ async fn a_description_is_one_answer_and_says_what_it_could_not_read() {
     let answers = [
         ("/apis/apps/v1/namespaces/shop/deployments/web", 200, deployment()),
         ("/api/v1/namespaces/shop/pods", 200, pods()),
+        ("/apis/apps/v1/namespaces/shop/replicasets", 200, replica_sets()),
         ("/api/v1/namespaces/shop/events", 403, forbidden),
         ("/api/v1/namespaces/shop/pods/web-2/log", 200, "dying\n".to_owned()),
         (
@@ -324,6 +331,7 @@ async fn a_description_is_one_answer_and_says_what_it_could_not_read() {
     metadata:
       name: web
       namespace: shop
+      uid: web-1
     spec:
       selector:
         matchLabels:
@@ -337,6 +345,20 @@ async fn a_description_is_one_answer_and_says_what_it_could_not_read() {
     shop/web-2 app, newest 1 lines
     dying
     ");
+    let stranger = json!({"metadata": {"name": "web-9", "namespace": "shop", "ownerReferences": [{"uid": "set-2"}]}});
+    let list = json!({"kind": "PodList", "metadata": {}, "items": [pod("web-2", 3), pod("web-3", 1), stranger]});
+    let mut others = answers.to_vec();
+    others.push(("/api/v1/namespaces/shop/pods", 200, list.to_string()));
+    let world_with_a_stranger = World::new(&others, Namespaces::default()).await;
+    let args = json!({"kind": "deployment", "name": "web", "namespace": "shop"});
+    let text = world_with_a_stranger.call("resources_describe", args).await.unwrap();
+    assert!(text.contains("\n(1 more match its selector and belong to others)\n") && !text.contains("web-9"), "{text}");
+    assert!(
+        text.ends_with(
+            "--- log\nweb-2| shop/web-2 app, newest 1 lines\nweb-2| dying\nweb-3| app cannot be read: not found"
+        ),
+        "{text}"
+    );
     let secret = describe("secret", "key").await;
     assert!(secret.contains("<masked 6 bytes>") && !secret.contains("Y2FuYXJ5"), "{secret}");
     assert!(!secret.contains("--- pods") && !secret.contains("--- log"), "{secret}");
