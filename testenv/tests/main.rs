@@ -25,6 +25,7 @@ mod scenarios {
     pub mod connecting;
     pub mod doctor;
     pub mod door;
+    pub mod economy;
     pub mod explain;
     pub mod failures;
     pub mod figures;
@@ -164,6 +165,12 @@ scenarios! {
         secret_values_never_leave,
         pages_show_each_object_once,
         a_continue_handle_is_for_its_caller_only,
+    ];
+    economy: [
+        many_pods_come_by_workload_with_one_request,
+        columns_of_ones_own_and_fields_show_no_secret,
+        a_lean_list_of_tools_reads_everything,
+        a_description_knows_what_stands_around_an_object,
     ];
     reading: [
         pods_that_are_not_well_come_first,

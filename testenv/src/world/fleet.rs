@@ -102,6 +102,7 @@ pub(super) fn corp_1() -> Contents {
 pub(super) fn acme_1() -> Contents {
     let mut objects = teams("green");
     objects.push(namespace("gateway"));
+    objects.extend(crowd());
     objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": "ferry", "namespace": "gateway"}}));
     let impersonates = Grant {
@@ -173,6 +174,21 @@ fn pods() -> [Value; 3] {
         samples::crashing_pod("team-a", "web-2", "web", "node-1"),
         samples::pod("team-a", "batch-1", "batch", "node-1"),
     ]
+}
+
+/// More pods than a list shows one by one, with the names that controllers give: 40 of a Deployment, 15 of a DaemonSet and
+/// 5 of a StatefulSet in `team-b`, of which one each of the first two crashes.
+fn crowd() -> Vec<Value> {
+    let letters = b"bcdfghjklmnpqrstvwxz2456789";
+    let random = |at: usize| [at, at / 27, 5, 11, 23].map(|at| char::from(letters[at % 27])).iter().collect::<String>();
+    let checkout = (0..40).map(|at| ("checkout", format!("checkout-6799fc88d8-{}", random(at)), at == 7));
+    let agent = (0..15).map(|at| ("agent", format!("agent-{}", random(at)), at == 3));
+    let ledger = (0..5).map(|at| ("ledger", format!("ledger-{at}"), false));
+    let pod = |(app, name, crashes): (&str, String, bool)| {
+        let pod = if crashes { samples::crashing_pod } else { samples::pod };
+        pod("team-b", &name, app, "node-1")
+    };
+    checkout.chain(agent).chain(ledger).map(pod).collect()
 }
 
 /// Three events, two of which say the same of one pod.
