@@ -42,6 +42,14 @@ impl Answer {
         lines.filter_map(|line| line.split_whitespace().nth(at)).map(str::to_owned).collect()
     }
 
+    /// What a list of pods by workload says of itself, as "500 pods of this page in 50 groups by name".
+    #[must_use]
+    pub fn groups(&self) -> Option<String> {
+        let notes = self.text.lines().filter_map(|line| line.strip_prefix("# "));
+        let said = notes.filter_map(|note| note.split(',').next()).find(|said| said.ends_with(" groups by name"));
+        said.map(str::to_owned)
+    }
+
     /// The handle that leads to the rest of a list.
     #[must_use]
     pub fn rest(&self) -> Option<&str> {
@@ -94,7 +102,11 @@ mod tests {
         assert_eq!(ours.names(), BTreeSet::from(["a".to_owned(), "b".to_owned()]));
         assert_eq!(ours.names(), theirs.names());
         assert_eq!((ours.rest(), theirs.rest()), (Some("xyz"), None));
-        assert!(ours.tokens() > 10);
+        assert!(ours.tokens() > 10 && ours.groups().is_none());
+        let text = "# 90 pods of this page in 9 groups by name, all well; more\nPODS\tSTATUS\nweb-*\t90 Running\n";
+        let grouped = Answer::read(body(text, false).as_bytes()).unwrap();
+        assert_eq!(grouped.groups().as_deref(), Some("90 pods of this page in 9 groups by name"));
+        assert_eq!(grouped.names(), BTreeSet::new());
     }
 
     #[test]

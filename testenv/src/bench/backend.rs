@@ -25,8 +25,12 @@ pub const NAME: &str = "bench";
 pub const RESOURCE: &str = "https://ferry.test/mcp";
 /// Namespaces of every cluster that is measured.
 pub const NAMESPACES: usize = 20;
-/// How the names of all pods begin: they belong to one ReplicaSet.
-pub const WORKLOAD: &str = "web-7d4b9c";
+/// How the names of all pods begin.
+pub const PODS: &str = "web-";
+/// Pods of one workload.
+const REPLICAS: usize = 10;
+/// The characters of the suffixes that controllers give to names.
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Long enough for every run, in seconds.
 const TOKEN_LIFETIME: i64 = 2 * 3600;
 const READY: Duration = Duration::from_secs(180);
@@ -206,11 +210,14 @@ pub fn team(number: usize) -> String {
     format!("team-{number}")
 }
 
-/// A running pod of the one ReplicaSet, about as large as those of real clusters.
+/// A running pod of a ReplicaSet with ten, named as its controller would and about as large as those of real clusters.
 #[must_use]
 pub fn pod(namespace: &str, number: usize) -> Value {
-    let mut pod = samples::pod(namespace, &format!("{WORKLOAD}-{number:05}"), "web", "node-a");
-    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": WORKLOAD,
+    let workload = format!("{PODS}{}-7d4b9c8f6d", number / REPLICAS);
+    let letter = |place: u32| char::from(LETTERS[number / LETTERS.len().pow(place) % LETTERS.len()]);
+    let suffix: String = (0..5).map(letter).collect();
+    let mut pod = samples::pod(namespace, &format!("{workload}-{suffix}"), "web", "node-a");
+    pod["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": workload,
         "uid": "6f0c1f4e-0000-4000-8000-000000000000", "controller": true, "blockOwnerDeletion": true}]);
     let ready = json!({"f:status": {}, "f:type": {}, "f:lastProbeTime": {}, "f:lastTransitionTime": {}});
     let conditions = json!({"k:{\"type\":\"ContainersReady\"}": ready, "k:{\"type\":\"Initialized\"}": ready,

@@ -137,7 +137,8 @@ fn good(measured: Measured) -> anyhow::Result<Measured> {
 /// Bytes, tokens and rows of an answer.
 fn weigh(body: &[u8]) -> anyhow::Result<Weight> {
     let answer = Answer::read(body)?;
-    Ok(Weight { bytes: body.len(), tokens: answer.tokens(), rows: answer.names().len() })
+    let (tokens, rows) = (answer.tokens(), answer.names().len());
+    Ok(Weight { bytes: body.len(), tokens, rows, groups: answer.groups() })
 }
 
 /// Processor times in µs.

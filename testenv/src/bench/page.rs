@@ -19,7 +19,8 @@ pub fn markdown(report: &Report) -> String {
     page.push_str("\n## On the simulator\n\n");
     page.push_str(
         "\"GET\" is the same request, sent to the simulator directly by the load generator: the floor. A row of pods says what \
-         *one answer* holds: kubeferry answers a page that a model can read and how to go on, the peer answers everything.\n\n",
+         *one answer* holds: kubeferry answers a page that a model can read, more than 50 pods by workload unless asked for \
+         rows, and how to go on; the peer answers everything, a row for each pod.\n\n",
     );
     cells(&mut page, report, &["direct/", "simulator/"]);
     page.push_str("\n## On a kube-apiserver\n\n");
@@ -152,10 +153,12 @@ fn cells(page: &mut String, report: &Report, places: &[&str]) {
 fn weight(cell: &Cell) -> String {
     let answer = &cell.answer;
     let bytes = thousands(answer.bytes);
-    match (answer.tokens, answer.rows) {
-        (0, _) => format!("{bytes} bytes"),
-        (tokens, 0) => format!("{bytes} bytes, {} tokens", thousands(tokens)),
-        (tokens, rows) => format!("{} rows, {bytes} bytes, {} tokens", thousands(rows), thousands(tokens)),
+    let tokens = thousands(answer.tokens);
+    match (answer.tokens, answer.rows, &answer.groups) {
+        (0, _, _) => format!("{bytes} bytes"),
+        (_, _, Some(groups)) => format!("{}, {bytes} bytes, {tokens} tokens", cell_text(groups)),
+        (_, 0, None) => format!("{bytes} bytes, {tokens} tokens"),
+        (_, rows, None) => format!("{} rows, {bytes} bytes, {tokens} tokens", thousands(rows)),
     }
 }
 

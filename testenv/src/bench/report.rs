@@ -66,6 +66,8 @@ pub struct Weight {
     pub tokens: usize,
     /// Rows of a table in it that have a name.
     pub rows: usize,
+    /// What it says of the groups that it shows instead of rows.
+    pub groups: Option<String>,
 }
 
 /// One round of a cell. Times are in µs.

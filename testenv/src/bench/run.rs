@@ -112,7 +112,7 @@ impl Course<'_> {
                 let target = Target::start(who, &program, cluster).await?;
                 let asked = Asked { name: who.name(), door: &target.door, proc: Some(target.proc) };
                 let mut bench = self.bench(backend.as_deref_mut());
-                for row in rows.iter().filter(|row| row.at == at) {
+                for row in rows.iter().filter(|row| row.at == at && (row.peer || who == Who::Ferry)) {
                     bench.cell(row, &row.work(who), &asked).await;
                 }
             }
@@ -143,7 +143,7 @@ impl Course<'_> {
             running.push((who, Target::start(who, &program, cluster).await?));
         }
         let token = self.tokens.first().context("no tokens")?;
-        for row in self.rows.iter().filter(|row| row.at == at) {
+        for row in self.rows.iter().filter(|row| row.at == at && row.peer) {
             let mut all: Option<BTreeSet<String>> = None;
             for (who, target) in &running {
                 let found = names(row, *who, &target.door, token).await.context(row.title.clone())?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::backend::{NAME, NAMESPACES, WORKLOAD, namespace_of, team};
+use super::backend::{NAME, NAMESPACES, PODS, namespace_of, team};
 use super::door::Ask;
 use super::load::Work;
 use super::target::Who;
@@ -101,6 +101,8 @@ pub struct Workload {
     pub tokens: usize,
     /// What every answer must hold.
     pub marker: String,
+    /// Whether the peer is asked too.
+    pub peer: bool,
     question: Question,
 }
 
@@ -108,7 +110,18 @@ pub struct Workload {
 enum Question {
     Namespaces,
     Tools,
-    Pods { namespace: Option<String>, whole: bool },
+    Pods { namespace: Option<String>, form: Form },
+}
+
+/// How kubeferry is to show pods. The peer has one form: a row for each pod, and all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As it does without being asked: one page, long ones by workload.
+    Unasked,
+    /// One page with a row for each pod.
+    Rows,
+    /// All pages.
+    Whole,
 }
 
 impl Workload {
@@ -128,13 +141,16 @@ impl Workload {
                 Work::Once(Ask::Get("/api/v1/namespaces?includeObject=None&limit=100".to_owned()))
             }
             Question::Namespaces => Work::Once(Ask::Call("namespaces_list", arguments(json!({})))),
-            Question::Pods { namespace, whole } => {
-                let (tool, given) = match namespace {
+            Question::Pods { namespace, form } => {
+                let (tool, mut given) = match namespace {
                     Some(namespace) => ("pods_list_in_namespace", json!({"namespace": namespace})),
                     None => ("pods_list", json!({})),
                 };
+                if *form == Form::Rows && ferry {
+                    given["format"] = "table".into();
+                }
                 let ask = Ask::Call(tool, arguments(given));
-                if *whole && ferry { Work::Walk(ask) } else { Work::Once(ask) }
+                if *form == Form::Whole && ferry { Work::Walk(ask) } else { Work::Once(ask) }
             }
         }
     }
@@ -181,18 +197,26 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
         rows.push(row("namespaces", "`namespaces_list`, 20", At::Simulator, (callers, tokens), Question::Namespaces));
     }
     rows.push(row("tools", "`tools/list`", At::Simulator, (1, 1), Question::Tools));
+    let pods = |namespace, form| Question::Pods { namespace, form };
     for size in plan.pods {
-        let question = Question::Pods { namespace: Some(namespace_of(*size)), whole: false };
+        let here = Some(namespace_of(*size));
         let title = format!("`pods_list_in_namespace` of {size}, one answer");
-        rows.push(row(&format!("pods-{size}"), &title, At::Simulator, (1, 1), question));
+        rows.push(row(&format!("pods-{size}"), &title, At::Simulator, (1, 1), pods(here.clone(), Form::Unasked)));
+        if *size >= 100 {
+            let title = format!("{title}, a row for each");
+            rows.push(row(&format!("pods-{size}-rows"), &title, At::Simulator, (1, 1), pods(here, Form::Rows)));
+        }
     }
     for (callers, tokens) in [(8, 1), (8, many)] {
         rows.push(row("namespaces", "`namespaces_list`, 20", At::Real, (callers, tokens), Question::Namespaces));
     }
-    for whole in [false, true] {
-        let (key, title) = if whole { ("whole", "to its end") } else { ("pods", "one answer") };
-        let title = format!("`pods_list` of {}, {title}", plan.real_pods);
-        rows.push(row(key, &title, At::Real, (8, 1), Question::Pods { namespace: None, whole }));
+    let forms = [
+        ("pods", "one answer", Form::Unasked),
+        ("pods-rows", "one answer, a row for each", Form::Rows),
+        ("whole", "to its end", Form::Whole),
+    ];
+    for (key, said, form) in forms {
+        rows.push(row(key, &format!("`pods_list` of {}, {said}", plan.real_pods), At::Real, (8, 1), pods(None, form)));
     }
     rows
 }
@@ -201,7 +225,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
 #[must_use]
 pub fn large(plan: &Plan) -> Workload {
     let size = plan.pods.last().copied().unwrap_or_default();
-    let question = Question::Pods { namespace: Some(namespace_of(size)), whole: true };
+    let question = Question::Pods { namespace: Some(namespace_of(size)), form: Form::Whole };
     row("large", &format!("4 lists of {size} pods at once, to their ends"), At::Simulator, (4, 1), question)
 }
 
@@ -214,9 +238,10 @@ fn row(key: &str, title: &str, at: At, (callers, tokens): (usize, usize), questi
     let marker = match &question {
         Question::Namespaces => team(0),
         Question::Tools => "namespaces_list".to_owned(),
-        Question::Pods { .. } => WORKLOAD.to_owned(),
+        Question::Pods { .. } => PODS.to_owned(),
     };
     let people = if tokens == 1 { "one" } else { "many" };
     let key = format!("{place}/{key}/{callers}/{people}");
-    Workload { key, title: title.to_owned(), at, callers, tokens, marker, question }
+    let peer = !matches!(question, Question::Pods { form: Form::Rows, .. });
+    Workload { key, title: title.to_owned(), at, callers, tokens, marker, peer, question }
 }
