@@ -50,7 +50,7 @@ pub struct App {
     origin: Origin,
     environment: Environment,
     mode: Mode,
-    /// As it was at start: what the listener runs with.
+    /// As it was at start: what the listener runs with. Without clusters, which each generation has anew.
     config: Config,
     local_token: Option<LocalToken>,
     notes: Vec<String>,
@@ -125,7 +125,7 @@ impl App {
             origin: origin.clone(),
             environment: environment.clone(),
             mode,
-            config,
+            config: Config { clusters: Vec::new(), sources: Vec::new(), binds: Vec::new(), ..config },
             local_token,
             notes: lasting.notes.clone(),
             state: Mutex::new(State { lasting, stamps }),

@@ -70,7 +70,7 @@ pub(super) fn compile(entries: &[Entry], home_realms: Vec<RealmName>) -> (Vec<On
     let mut wrong = Vec::new();
     for entry in entries {
         match credential::compile(entry, &context) {
-            Ok(compiled) => clusters.push(One { cluster: cluster(entry, &compiled), compiled }),
+            Ok(mut compiled) => clusters.push(One { cluster: cluster(entry, &mut compiled), compiled }),
             Err(problems) if entry.origin.is_some() => wrong.extend(problems.into_iter().map(Wrong::Written)),
             Err(problems) => {
                 wrong.extend(
@@ -124,7 +124,8 @@ fn stand_in(rule: &BindRule) -> Entry {
     }
 }
 
-fn cluster(entry: &Entry, compiled: &Compiled) -> Cluster {
+/// Takes the reach over: nobody looks at that of a strategy any more.
+fn cluster(entry: &Entry, compiled: &mut Compiled) -> Cluster {
     let settings = &entry.settings;
     Cluster {
         name: entry.name.clone(),
@@ -134,7 +135,7 @@ fn cluster(entry: &Entry, compiled: &Compiled) -> Cluster {
         realm: settings.realm.clone(),
         audiences: settings.audiences.clone(),
         strategy: compiled.name,
-        reach: compiled.reach.clone(),
+        reach: std::mem::take(&mut compiled.reach),
         labels: entry.labels.clone(),
         tier: entry.tier.clone(),
         source: entry.source.clone(),

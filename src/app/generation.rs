@@ -1,6 +1,6 @@
 //! One generation: from a checked configuration to a `Live`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,8 +101,12 @@ pub(super) fn make(plan: Plan) -> Result<(Live, Lasting), Vec<Problem>> {
     let (true, Some(catalog), Some(auth), Some(seal)) = (problems.is_empty(), catalog, auth, seal) else {
         return Err(problems);
     };
-    let inventory = Snapshot::new(compiled.iter().map(|one| one.cluster.clone()).collect(), merged.ambiguous);
-    let compiled = compiled.into_iter().map(|one| (Arc::new(one.cluster), one.compiled));
+    // Ten thousand clusters are held once: the pool shares those of the inventory.
+    let (clusters, compiled): (Vec<_>, Vec<_>) = compiled.into_iter().map(|one| (one.cluster, one.compiled)).unzip();
+    let inventory = Snapshot::new(clusters, merged.ambiguous);
+    let by_key: HashMap<_, _> = inventory.iter().map(|cluster| (cluster.key, cluster)).collect();
+    let compiled =
+        compiled.into_iter().filter_map(|one| by_key.get(&one.key).map(|cluster| (Arc::clone(cluster), one)));
     let pool = Pool::new(compiled, previous.as_ref().map(|live| &live.pool), config.limits.clusters);
     let policy = Policy::new(map::policy(&config.policy, config.server.i_accept_unauthenticated_writes));
     let live = Live {

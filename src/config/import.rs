@@ -96,14 +96,12 @@ impl From<'_> {
 
     /// A text that is not empty; numbers count, as in `port`.
     fn text(&mut self, key: &str) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-            Value::Integer(number) => Some(number.to_string()),
-            _ => {
-                self.leave(key, "is not a text", "correct it there first");
-                None
-            }
+        let value = self.take(key)?;
+        let text = value.as_str().map(str::to_owned).or_else(|| value.as_integer().map(|number| number.to_string()));
+        if text.is_none() {
+            self.leave(key, "is not a text", "correct it there first");
         }
+        text.filter(|text| !text.is_empty())
     }
 
     fn flag(&mut self, key: &str) -> Option<bool> {

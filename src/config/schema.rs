@@ -70,7 +70,7 @@ struct Document {
     /// Your own clusters, by name.
     #[schemars(default)]
     clusters: BTreeMap<String, Cluster>,
-    /// Where clusters are discovered.
+    /// Where clusters are discovered: endpoint and CA are taken, users are not (except in local mode).
     #[schemars(default)]
     sources: Vec<Source>,
     /// How discovered clusters are reached; the first rule that matches a cluster binds it.
@@ -245,5 +245,7 @@ impl JsonSchema for AccessWord {
     }
 }
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a caller can reach, as plain data: so that `auth`, `inventory` and `policy` need no strategy code.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::caller::{Admission, Principal};
 use super::names::RealmName;
@@ -8,7 +8,8 @@ use super::names::RealmName;
 /// Which realms can reach a cluster, and by which way. Compiled once per cluster by its strategy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
-    ways: BTreeMap<RealmName, Way>,
+    /// A few at most, and thousands of clusters have them: a list is a tenth of a map.
+    ways: Vec<(RealmName, Way)>,
     /// For callers who cannot reach the cluster but see it advertised: the step that is missing.
     pub missing_step: String,
 }
@@ -16,17 +17,18 @@ pub struct Reach {
 impl Reach {
     /// A cluster that nobody reaches, with the step that is missing.
     pub fn nobody(missing_step: impl Into<String>) -> Self {
-        Self { ways: BTreeMap::new(), missing_step: missing_step.into() }
+        Self { ways: Vec::new(), missing_step: missing_step.into() }
     }
 
     /// Callers of each of `realms` reach it by `way`.
     pub fn by(realms: impl IntoIterator<Item = RealmName>, way: &Way, missing_step: impl Into<String>) -> Self {
+        let realms: BTreeSet<RealmName> = realms.into_iter().collect();
         Self { ways: realms.into_iter().map(|realm| (realm, way.clone())).collect(), missing_step: missing_step.into() }
     }
 
     /// The way by which `principal` reaches the cluster, if there is one.
     pub fn way(&self, principal: &Principal) -> Option<&Way> {
-        let way = self.ways.get(&principal.realm)?;
+        let way = self.way_of(&principal.realm)?;
         let open = match (way, principal.admission) {
             (Way::Passthrough { audiences }, _) => {
                 principal.audiences.iter().any(|audience| audiences.contains(audience))
@@ -40,12 +42,12 @@ impl Reach {
 
     /// The realms that have a way at all.
     pub fn realms(&self) -> impl Iterator<Item = &RealmName> {
-        self.ways.keys()
+        self.ways.iter().map(|(realm, _)| realm)
     }
 
     /// The way of a realm, whatever its token: for the operator's views.
     pub fn way_of(&self, realm: &RealmName) -> Option<&Way> {
-        self.ways.get(realm)
+        self.ways.iter().find(|(known, _)| known == realm).map(|(_, way)| way)
     }
 }
 

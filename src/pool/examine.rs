@@ -115,13 +115,16 @@ async fn review<S: DeserializeOwned>(
     credential.attach(transport.key(), &mut headers).map_err(|wrong| Failure::internal(wrong.to_string()))?;
     let left = until.saturating_duration_since(Instant::now());
     let reply = ask(transport, (Method::POST, path, Some(review.to_string())), headers, left).await?;
-    let failed = |code, cause: String| Failure::new(FailureKind::Credential, code, cause);
     match reply.head.status {
         StatusCode::CREATED | StatusCode::OK => {}
         StatusCode::UNAUTHORIZED => {
-            return Err(failed("not_accepted", "the API server does not accept the credential (401)".to_owned()));
+            let cause = "the API server does not accept the credential (401)";
+            return Err(Failure::new(FailureKind::Refused, "cluster_rejected_credential", cause));
         }
-        other => return Err(failed("review_failed", format!("the API server answers {other} to a review"))),
+        other => {
+            let cause = format!("the API server answers {other} to a review");
+            return Err(Failure::new(FailureKind::Cluster, "cluster_error", cause));
+        }
     }
     let review: Review<S> = serde_json::from_slice(&reply.body).map_err(|error| {
         Failure::new(FailureKind::Cluster, "unexpected_answer", "the answer is no review").because(&error)
@@ -140,7 +143,7 @@ fn transport(
 
 fn unusable(error: &super::transport::SetupError) -> Failure {
     let cause = format!("the connection cannot be set up: {}", crate::model::chain(error));
-    Failure::new(FailureKind::Unreachable, "tls_setup", cause)
+    Failure::new(FailureKind::Credential, "tls_setup", cause)
 }
 
 async fn ask(

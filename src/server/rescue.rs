@@ -153,6 +153,9 @@ fn unseen(c: char) -> bool {
 }
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 mod tests {
     use super::{NEXT_CHARS, Seen, WHAT_CHARS, one_line, rescue};
     use crate::model::{Failure, FailureKind};

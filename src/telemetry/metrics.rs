@@ -338,4 +338,6 @@ fn class(status: u16) -> &'static str {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ async fn address(key: &str, address: SocketAddr, tls: bool, path: &str) -> Findi
     let host = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     let scheme = if tls { "https" } else { "http" };
     let own = SocketAddr::new(host, address.port());

@@ -134,9 +134,9 @@ struct Match {
     name: Option<Text>,
     /// The host of the server, without scheme and port.
     host: Option<Text>,
-    /// Its port.
+    /// The port of the server URL; 443 where none is written.
     #[schemars(range(min = 1, max = 65_535))]
     port: Option<usize>,
-    /// Its path.
+    /// The path of the server URL, as `/clusters/root:org`.
     path: Option<Text>,
 }

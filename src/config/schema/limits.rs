@@ -86,8 +86,7 @@ pub(super) struct Limits {
     /// Tool calls of one caller in flight.
     #[schemars(range(min = 1, max = 10_000), extend("default" = limits().calls.in_flight))]
     caller_in_flight: Option<usize>,
-    /// Requests to one cluster in flight; more wait for their turn. A change of this and the following ones makes new
-    /// connections.
+    /// Requests to one cluster in flight; more wait for their turn. A changed limit of clusters makes new connections.
     #[schemars(range(min = 1, max = 10_000), extend("default" = limits().clusters.in_flight))]
     cluster_in_flight: Option<usize>,
     /// Time for connecting to a cluster, TLS included, 100ms to 30s.

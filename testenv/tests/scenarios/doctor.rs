@@ -34,7 +34,16 @@ fn levels(found: &[Value]) -> Vec<&str> {
 pub async fn a_fleet_that_is_well_has_no_failure(scene: &Scene) -> anyhow::Result<()> {
     let (ran, found) = doctor(&config(scene, "")).await?;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    for about in ["configuration", "listener", "realm corp", "realm acme", "cluster corp-1", "cluster acme-1", "cluster kcp-eu", "cluster dev"] {
+    for about in [
+        "configuration",
+        "listener",
+        "realm corp",
+        "realm acme",
+        "cluster corp-1",
+        "cluster acme-1",
+        "cluster kcp-eu",
+        "cluster dev",
+    ] {
         assert!(found.contains_key(about), "{about}: {}", ran.stdout);
     }
     for (about, findings) in &found {
