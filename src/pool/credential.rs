@@ -34,7 +34,8 @@ mod template;
 mod contract;
 
 /// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches
-/// it, and only to a request of the cluster that it was obtained for.
+/// it (and `examine`, kubeferry's own to a review of itself), and only to a request of the cluster that it was obtained
+/// for.
 #[derive(Clone)]
 pub struct Credential {
     key: ClusterKey,
