@@ -92,6 +92,7 @@ const CODES: &[[&str; 4]] = &[
         "the cluster or workspace does not serve this kind",
         "`api_resources_list`, or a near name of the answer",
     ],
+    ["kubelet_unreachable", "cluster", "the kubelet of the node does not answer the API server", "look at the node"],
     ["metrics_not_installed", "not_found", "the cluster has no metrics API", "ask its operator for metrics-server"],
     ["metrics_unavailable", "cluster", "the metrics API does not work", "its APIService says why"],
     [
@@ -101,6 +102,12 @@ const CODES: &[[&str; 4]] = &[
         "operator: `kubeferry doctor` looks at kubeferry's own credentials",
     ],
     ["no_target", "unknown_target", "the caller reaches no cluster at all", "`clusters_list` shows what is missing"],
+    [
+        "node_not_found",
+        "not_found",
+        "the node is not there, and only it has what was asked for",
+        "look where the pod runs",
+    ],
     ["not_found", "not_found", "the object is not there (404)", "check name, namespace and kind"],
     ["overloaded", "overloaded", "`limits.requests_in_flight` calls are under way", "call again in a second"],
     ["policy", "denied", "a hard limit of `[policy]`", "ask an operator; calling again will not help"],
