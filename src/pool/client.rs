@@ -125,7 +125,7 @@ impl ClusterClient {
     /// # Errors
     /// When discovery cannot be read.
     pub async fn kinds(&self) -> Result<ApiResources, Failure> {
-        discovery::all(self, false).await.map(Into::into)
+        discovery::all(self, false).await.map(|served| served.kinds.into())
     }
 
     /// One object.
@@ -141,7 +141,12 @@ impl ClusterClient {
         let name = names::object(name).map_err(|error| Failure::arguments(error.to_string()))?;
         let path = format!("{}/{name}", collection(kind, namespace)?);
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
-        json(&reply)
+        let object = json(&reply).map_err(|failure| self.named(failure))?;
+        // Something before the API server may answer 200 with anything.
+        if !object.is_object() || object["kind"].as_str().is_some_and(|said| said != kind.kind) {
+            return Err(self.named(not_asked_for()));
+        }
+        Ok(object)
     }
 
     /// One page as the server's own Table; across namespaces with [`crate::model::Row::namespace`].
@@ -155,9 +160,8 @@ impl ClusterClient {
         let ask = Ask { accept: table::ACCEPT, cluster_scoped: !kind.namespaced, ..Ask::get(path) };
         let reply = self.request(&ask).await?;
         let mut table = table::parse(&reply.body).map_err(|error| {
-            Failure::new(FailureKind::Cluster, "unexpected_answer", clean(&error.to_string()))
-                .because(&error)
-                .hint("Ask for format=json")
+            let failure = Failure::new(FailureKind::Cluster, "unexpected_answer", clean(&error.to_string()));
+            self.named(failure.because(&error).hint("Ask for format=json"))
         })?;
         if let Some(limits) = self.limits_of_namespaces(kind) {
             table.rows.retain(|row| row.cells.first().is_some_and(|name| limits.allows(name)));
@@ -172,7 +176,10 @@ impl ClusterClient {
     pub async fn list_objects(&self, kind: &ApiResource, request: &ListRequest) -> Result<serde_json::Value, Failure> {
         let path = list_path(kind, request, None)?;
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
-        let mut list = json(&reply)?;
+        let mut list = json(&reply).map_err(|failure| self.named(failure))?;
+        if !list["items"].is_array() && !list["items"].is_null() || list["kind"] == "Status" || !list.is_object() {
+            return Err(self.named(not_asked_for()));
+        }
         if let (Some(limits), Some(items)) = (self.limits_of_namespaces(kind), list["items"].as_array_mut()) {
             items.retain(|item| item["metadata"]["name"].as_str().is_some_and(|name| limits.allows(name)));
         }
@@ -232,7 +239,7 @@ impl ClusterClient {
             last: None,
         };
         let reply = self.request(&ask).await?;
-        let review: Review = serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))?;
+        let review: Review = serde_json::from_slice(&reply.body).map_err(|error| self.named(unexpected(&error)))?;
         Ok(review.status.user_info)
     }
 
@@ -275,14 +282,9 @@ impl ClusterClient {
         let read = Box::pin(async {
             // What was read just now is not worth a second look.
             self.caches.refreshed.insert(self.view("refresh").finish(), ());
-            discovery::fetch(self, &self.caches.contents, &document).await
+            discovery::fetch(self, &self.caches.contents, &document).await.map_err(|failure| self.named(failure))
         });
         self.caches.look_up("discovery", &self.caches.discovery, key, read).await
-    }
-
-    /// What this caller has read of the kinds here, without asking the server again.
-    pub(super) async fn known_kinds(&self) -> Vec<ApiResource> {
-        discovery::all(self, false).await.unwrap_or_default()
     }
 
     /// True at most once in 30 s for this caller here: whether a kind that was not found is worth a second look.
@@ -311,6 +313,14 @@ impl ClusterClient {
 
     fn sender_view(&self, kind: &str) -> KeyHasher {
         super::caches::view(kind, self.sender.transport.key(), self.principal())
+    }
+
+    /// Which target an answer came from that cannot be read.
+    fn named(&self, failure: Failure) -> Failure {
+        match failure.target {
+            Some(_) => failure,
+            None => failure.target(self.target.address().to_string()),
+        }
     }
 
     fn prefix(&self) -> Arc<str> {
@@ -356,6 +366,11 @@ fn list_path(kind: &ApiResource, request: &ListRequest, include_object: Option<&
 
 fn json(reply: &Reply) -> Result<serde_json::Value, Failure> {
     serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))
+}
+
+/// JSON, and another thing than what was asked for.
+fn not_asked_for() -> Failure {
+    Failure::new(FailureKind::Cluster, "unexpected_answer", "the answer is not the object that was asked for")
 }
 
 fn unexpected(error: &serde_json::Error) -> Failure {

@@ -39,17 +39,26 @@ pub(super) enum Document {
 /// What a document holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Kinds, in the server's order of preference.
-    Kinds(Vec<ApiResource>),
+    /// What is served.
+    Kinds(Served),
     /// Preferred group-versions, in the server's order.
     Versions(Vec<(String, String)>),
+}
+
+/// What a server serves, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Served {
+    /// In the server's order of preference.
+    pub(super) kinds: Vec<ApiResource>,
+    /// Group-versions of which nothing is known: the servers behind them do not answer.
+    silent: Vec<String>,
 }
 
 impl Content {
     /// Roughly the memory it takes, for the cache's bound.
     pub(super) fn weight(&self) -> u32 {
         let bytes = match self {
-            Self::Kinds(kinds) => kinds.len() * 320,
+            Self::Kinds(served) => served.kinds.len() * 320 + served.silent.len() * 320,
             Self::Versions(versions) => versions.len() * 80,
         };
         u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -97,18 +106,18 @@ pub(super) async fn kind(
             Err(failure) => return Err(failure),
         }
     }
-    let known = client.known_kinds().await;
+    let known = all(client, false).await.unwrap_or_default();
     Err(not_served(client, &wanted, &known))
 }
 
 /// Everything that is served here.
-pub(super) async fn all(client: &ClusterClient, fresh: bool) -> Result<Vec<ApiResource>, Failure> {
+pub(super) async fn all(client: &ClusterClient, fresh: bool) -> Result<Served, Failure> {
     match client.target().cluster.kind {
         ClusterKind::Kcp => each_version(client, fresh).await,
         ClusterKind::Kubernetes | ClusterKind::Kind => {
             let content = client.document(Document::All, fresh).await?;
             match content.as_ref() {
-                Content::Kinds(kinds) => Ok(kinds.clone()),
+                Content::Kinds(served) => Ok(served.clone()),
                 Content::Versions(_) => each_version(client, fresh).await,
             }
         }
@@ -127,8 +136,8 @@ async fn look(client: &ClusterClient, wanted: &Wanted, fresh: bool) -> Result<Op
     if let Some(document) = lazily {
         match client.document(document, fresh).await {
             Ok(content) => {
-                let Content::Kinds(kinds) = content.as_ref() else { return Ok(None) };
-                let found = find::find(kinds, wanted).cloned();
+                let Content::Kinds(served) = content.as_ref() else { return Ok(None) };
+                let found = find::find(&served.kinds, wanted).cloned();
                 if found.is_some() || wanted.group_version().is_some() {
                     return Ok(found);
                 }
@@ -137,28 +146,35 @@ async fn look(client: &ClusterClient, wanted: &Wanted, fresh: bool) -> Result<Op
             Err(failure) => return Err(failure),
         }
     }
-    Ok(find::find(&all(client, fresh).await?, wanted).cloned())
+    Ok(find::find(&all(client, fresh).await?.kinds, wanted).cloned())
 }
 
-async fn each_version(client: &ClusterClient, fresh: bool) -> Result<Vec<ApiResource>, Failure> {
+async fn each_version(client: &ClusterClient, fresh: bool) -> Result<Served, Failure> {
     let groups = client.document(Document::Groups, fresh).await?;
-    let Content::Versions(versions) = groups.as_ref() else { return Ok(Vec::new()) };
+    let Content::Versions(versions) = groups.as_ref() else { return Ok(Served::default()) };
     let core = (String::new(), "v1".to_owned());
     let documents = std::iter::once(core).chain(versions.iter().cloned());
     let read = stream::iter(documents.map(|(group, version)| async move {
-        match client.document(Document::Version(group, version), fresh).await {
-            Ok(content) => Ok(Some(content)),
+        match client.document(Document::Version(group.clone(), version.clone()), fresh).await {
+            Ok(content) => Ok(match content.as_ref() {
+                Content::Kinds(served) => served.clone(),
+                Content::Versions(_) => Served::default(),
+            }),
             // An aggregated API that is down, or a group that went away in between, costs the others nothing.
-            Err(failure) if matches!(failure.kind, FailureKind::NotFound | FailureKind::Cluster) => Ok(None),
+            Err(failure) if failure.kind == FailureKind::NotFound => Ok(Served::default()),
+            Err(failure) if failure.kind == FailureKind::Cluster => {
+                Ok(Served { silent: vec![wire::group_version(&group, &version)], ..Served::default() })
+            }
             Err(failure) => Err(failure),
         }
     }));
-    let contents: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;
-    let kinds = contents.iter().flatten().flat_map(|content| match content.as_ref() {
-        Content::Kinds(kinds) => kinds.clone(),
-        Content::Versions(_) => Vec::new(),
-    });
-    Ok(kinds.collect())
+    let parts: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;
+    let mut all = Served::default();
+    for part in parts {
+        all.kinds.extend(part.kinds);
+        all.silent.extend(part.silent);
+    }
+    Ok(all)
 }
 
 /// Reads a document from the server.
@@ -171,16 +187,15 @@ pub(super) async fn fetch(
         Document::All => fetch_all(client, contents).await,
         Document::Groups => {
             let reply = client.request(&Ask::get("/apis")).await?;
-            contents.share(KeyHasher::new("groups").field("body", &reply.body), || {
-                read::<GroupList>(&reply.body).map(|list| Content::Versions(list.preferred()))
-            })
+            contents.share(KeyHasher::new("groups").field("body", &reply.body), || groups(&reply.body))
         }
         Document::Version(group, version) => {
             let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
             let reply = client.request(&Ask::get(path)).await?;
             let key = KeyHasher::new("version").field("group", group).field("version", version);
             contents.share(key.field("body", &reply.body), || {
-                read::<ResourceList>(&reply.body).map(|list| Content::Kinds(list.kinds(group, version)))
+                read::<ResourceList>(&reply.body)
+                    .map(|list| Content::Kinds(Served { kinds: list.kinds(group, version), silent: Vec::new() }))
             })
         }
     }
@@ -193,15 +208,23 @@ async fn fetch_all(client: &ClusterClient, contents: &Contents) -> Result<Arc<Co
     let aggregated = |body: &[u8]| read::<Kind>(body).is_ok_and(|kind| kind.kind == "APIGroupDiscoveryList");
     if !aggregated(&core.body) || !aggregated(&groups.body) {
         // Servers before 1.26, and proxies that do not pass the Accept header on: one request per group-version.
-        return contents.share(KeyHasher::new("groups").field("body", &groups.body), || {
-            read::<GroupList>(&groups.body).map(|list| Content::Versions(list.preferred()))
-        });
+        return contents.share(KeyHasher::new("groups").field("body", &groups.body), || self::groups(&groups.body));
     }
     contents.share(KeyHasher::new("all").field("core", &core.body).field("groups", &groups.body), || {
-        let mut kinds = read::<Aggregated>(&core.body)?.kinds();
-        kinds.extend(read::<Aggregated>(&groups.body)?.kinds());
-        Ok(Content::Kinds(kinds))
+        let (core, groups) = (read::<Aggregated>(&core.body)?, read::<Aggregated>(&groups.body)?);
+        let silent = groups.silent();
+        let mut kinds = core.kinds();
+        kinds.extend(groups.kinds());
+        Ok(Content::Kinds(Served { kinds, silent }))
     })
+}
+
+/// `/apis` as a list of groups; whatever else may be there instead, a Status or a page of a proxy, is none.
+fn groups(body: &[u8]) -> Result<Content, Failure> {
+    if read::<Kind>(body)?.kind != "APIGroupList" {
+        return Err(Failure::new(FailureKind::Cluster, "unexpected_answer", "the discovery document is another thing"));
+    }
+    read::<GroupList>(body).map(|list| Content::Versions(list.preferred()))
 }
 
 fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
@@ -210,14 +233,42 @@ fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
     })
 }
 
-fn not_served(client: &ClusterClient, wanted: &Wanted, known: &[ApiResource]) -> Failure {
+fn not_served(client: &ClusterClient, wanted: &Wanted, known: &Served) -> Failure {
     let what = match client.target().cluster.kind {
         ClusterKind::Kcp => "this workspace",
         ClusterKind::Kubernetes | ClusterKind::Kind => "this cluster",
     };
-    let failure = Failure::new(FailureKind::NotFound, "kind_not_served", format!("{what} does not serve {wanted}"))
-        .target(client.target().address().to_string());
-    let spellings: Vec<String> = known.iter().flat_map(|kind| [kind.qualified(), kind.kind.to_lowercase()]).collect();
+    let mut cause = format!("{what} does not serve {wanted}");
+    let silent = silent(known, wanted);
+    if !silent.is_empty() {
+        cause = format!("{cause}; {} does not answer there now", silent.join(", "));
+    }
+    let failure =
+        Failure::new(FailureKind::NotFound, "kind_not_served", cause).target(client.target().address().to_string());
+    let spellings: Vec<String> =
+        known.kinds.iter().flat_map(|kind| [kind.qualified(), kind.kind.to_lowercase()]).collect();
     let near = names::near(wanted.text(), spellings.iter().map(String::as_str), 5);
     if near.is_empty() { failure } else { failure.hint(format!("Served here: {}", near.join(", "))) }
+}
+
+/// Group-versions that do not answer and may serve what is wanted, at most three.
+fn silent<'a>(known: &'a Served, wanted: &Wanted) -> Vec<&'a str> {
+    let group_of = |api_version: &str| api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
+    let may = |api_version: &&str| wanted.group().is_none_or(|group| group_of(api_version) == group);
+    known.silent.iter().map(String::as_str).filter(may).take(3).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Served, Wanted, silent};
+
+    #[test]
+    fn what_does_not_answer_is_named_where_it_may_matter() {
+        let silent_ones = ["metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1"].map(str::to_owned).to_vec();
+        let known = Served { kinds: Vec::new(), silent: silent_ones };
+        let named = |wanted: &str| silent(&known, &Wanted::parse(wanted, None).unwrap());
+        assert_eq!(named("nodes.metrics.k8s.io"), ["metrics.k8s.io/v1beta1"]);
+        assert_eq!(named("gadgets"), ["metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1"]);
+        assert!(named("gadgets.example.io").is_empty());
+    }
 }

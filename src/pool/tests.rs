@@ -219,7 +219,7 @@ async fn after_five_failures_to_connect_calls_fail_at_once_until_one_call_got_th
     assert!(failure.retry.is_some_and(|after| after > Duration::from_secs(4)));
     let none = tokio::time::timeout(Duration::from_millis(100), back.accept()).await;
     assert!(none.is_err(), "nothing is connected while it is open");
-    let text = sender.metrics.scrape(&Scrape { generation: 1, breakers: Vec::new() });
+    let text = sender.metrics.scrape(&Scrape { generation: 1, reload_failed: false, breakers: Vec::new() });
     let line = "kubeferry_upstream_requests_total{cluster=\"c1\",verb=\"list\",code=\"connect\"} 5\n";
     assert!(text.contains(line), "{text}");
 

@@ -7,6 +7,14 @@ use crate::model::{ApiResource, names};
 /// Kinds of one document, at most; real clusters have some hundreds.
 const MAX_KINDS: usize = 20_000;
 
+/// Group-versions that do not answer, at most.
+const MAX_SILENT: usize = 100;
+
+/// As an `apiVersion` has it.
+pub(super) fn group_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
 /// Go servers write an empty list as `null`.
 fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
@@ -67,6 +75,9 @@ struct Metadata {
 #[derive(Deserialize)]
 struct AggregatedVersion {
     version: String,
+    /// `Stale` when the server behind this group-version does not answer.
+    #[serde(default)]
+    freshness: String,
     #[serde(default, deserialize_with = "null_as_empty")]
     resources: Vec<AggregatedResource>,
 }
@@ -94,6 +105,20 @@ struct ResponseKind {
 }
 
 impl Aggregated {
+    /// Group-versions that are registered and of which nothing is known.
+    pub(super) fn silent(&self) -> Vec<String> {
+        let of = |group: &AggregatedGroup| {
+            let stale =
+                group.versions.iter().filter(|version| version.freshness == "Stale" && version.resources.is_empty());
+            let named = |version: &AggregatedVersion| {
+                let (group, version) = (&group.metadata.name, &version.version);
+                (names::group(group).is_ok() && names::version(version).is_ok()).then(|| group_version(group, version))
+            };
+            stale.filter_map(named).collect::<Vec<_>>()
+        };
+        self.items.iter().flat_map(of).take(MAX_SILENT).collect()
+    }
+
     pub(super) fn kinds(self) -> Vec<ApiResource> {
         let mut kinds = Vec::new();
         for group in self.items {
@@ -198,7 +223,17 @@ impl ResourceList {
 
 #[cfg(test)]
 mod tests {
-    use super::{GroupList, ResourceList};
+    use super::{Aggregated, GroupList, ResourceList};
+
+    #[test]
+    fn a_group_that_does_not_answer_is_stale() {
+        let text = r#"{"items":[{"metadata":{"name":"a.io"},"versions":[{"version":"v1","freshness":"Stale"}]},
+            {"metadata":{"name":"../x"},"versions":[{"version":"v1","freshness":"Stale"}]},
+            {"metadata":{"name":"b.io"},"versions":[{"version":"v1","freshness":"Current"}]}]}"#;
+        let list: Aggregated = serde_json::from_str(text).unwrap();
+        assert_eq!(list.silent(), ["a.io/v1"]);
+        assert!(list.kinds().is_empty());
+    }
 
     #[test]
     fn nulls_are_empty_and_unusable_names_are_dropped() {
