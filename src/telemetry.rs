@@ -98,6 +98,9 @@ pub mod metric {
     /// Reloads by result.
     pub const RELOADS: Spec =
         count("kubeferry_inventory_reload_total", "Reloads of the configuration: ok, or refused for mistakes");
+    /// Whether the last reload was refused.
+    pub const RELOAD_FAILED: Spec =
+        count("kubeferry_reload_failed", "1 while the last good generation stays because a reload was refused");
     /// Which build this is.
     pub const BUILD: Spec = count("kubeferry_build_info", "Which build this is");
     /// As [`CALLS`], under the name that dashboards of kubernetes-mcp-server read.
@@ -113,7 +116,7 @@ pub mod metric {
     pub const ALIAS_SERVER: Spec = count("k8s_mcp_server_info", "Which build this is");
 
     /// All of them.
-    pub const ALL: [Spec; 21] = [
+    pub const ALL: [Spec; 22] = [
         CALLS,
         CALL_DURATION,
         HTTP_REQUESTS,
@@ -129,6 +132,7 @@ pub mod metric {
         CACHE_MISSES,
         GENERATION,
         RELOADS,
+        RELOAD_FAILED,
         BUILD,
         ALIAS_CALLS,
         ALIAS_ERRORS,

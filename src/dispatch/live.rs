@@ -127,7 +127,8 @@ impl Live {
     pub fn scrape(&self) -> String {
         let state = |key| self.pool.breaker(key).unwrap_or(BreakerState::Closed);
         let breakers = self.inventory.iter().map(|cluster| (cluster.name.as_str(), state(&cluster.key))).collect();
-        self.metrics().scrape(&Scrape { generation: self.generation, breakers })
+        let reload_failed = self.status.has_failed();
+        self.metrics().scrape(&Scrape { generation: self.generation, reload_failed, breakers })
     }
 
     /// MCP `instructions`: addresses and targets, explained once.

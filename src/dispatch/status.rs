@@ -1,4 +1,5 @@
-//! What became of the last reload: one value, shared by all generations, for `/readyz?verbose`.
+//! What became of the last reload: one value, shared by all generations, for `/readyz?verbose` and
+//! `/metrics`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +23,11 @@ impl ReloadStatus {
     /// The last reload was refused for this many mistakes.
     pub fn refused(&self, mistakes: usize) {
         self.failed.store(Some(Arc::new((Instant::now(), mistakes))));
+    }
+
+    /// Whether the last reload was refused.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load().is_some()
     }
 
     /// What is not as the files say, in words without any of their content; empty when all is well.

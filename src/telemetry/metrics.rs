@@ -128,6 +128,8 @@ impl BreakerState {
 pub struct Scrape<'a> {
     /// The generation that new calls get.
     pub generation: u64,
+    /// Whether the last reload was refused.
+    pub reload_failed: bool,
     /// Each cluster of the inventory with the state of its breaker.
     pub breakers: Vec<(&'a str, BreakerState)>,
 }
@@ -162,6 +164,7 @@ pub struct Metrics {
     misses: Counts<Cache>,
     generation: Gauge,
     reloads: Counts<Reload>,
+    reload_failed: Gauge,
     alias_calls: Counts<ToolName>,
     alias_errors: Counts<ToolName>,
     alias_times: Times<ToolName>,
@@ -191,6 +194,7 @@ impl Default for Metrics {
             misses: add(&mut registry, metric::CACHE_MISSES, Family::default()),
             generation: add(&mut registry, metric::GENERATION, Gauge::default()),
             reloads: add(&mut registry, metric::RELOADS, Family::default()),
+            reload_failed: add(&mut registry, metric::RELOAD_FAILED, Gauge::default()),
             alias_calls: add(&mut registry, metric::ALIAS_CALLS, Family::default()),
             alias_errors: add(&mut registry, metric::ALIAS_ERRORS, Family::default()),
             alias_times: add(&mut registry, metric::ALIAS_DURATION, times()),
@@ -273,6 +277,7 @@ impl Metrics {
     pub fn scrape(&self, now: &Scrape<'_>) -> String {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.generation.set(i64::try_from(now.generation).unwrap_or(i64::MAX));
+        self.reload_failed.set(now.reload_failed.into());
         // Clusters that left the inventory must not stay.
         self.breakers.clear();
         for (cluster, state) in &now.breakers {

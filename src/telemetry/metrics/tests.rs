@@ -8,7 +8,7 @@ use crate::telemetry::metric;
 const TOOK: Duration = Duration::from_millis(3);
 
 fn scrape(metrics: &Metrics, breakers: Vec<(&str, BreakerState)>) -> String {
-    metrics.scrape(&Scrape { generation: 7, breakers })
+    metrics.scrape(&Scrape { generation: 7, reload_failed: true, breakers })
 }
 
 /// A `Metrics` in which everything was counted once.
@@ -56,6 +56,7 @@ fn calls_are_counted_under_both_names() {
         "k8s_mcp_http_requests_total{http_request_method=\"POST\",http_response_status_class=\"2xx\",url_path=\"/mcp\"} 1",
         "kubeferry_inventory_generation 7",
         "kubeferry_inventory_reload_total{result=\"refused\"} 1",
+        "kubeferry_reload_failed 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
