@@ -82,10 +82,22 @@ impl Ferry {
     /// # Errors
     /// When there is no program, or it ends or says no address within 30 s; with its log.
     pub async fn start(config: Option<&Path>, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_with(config, env, None).await
+    }
+
+    /// As [`Ferry::start`], allowed so many open files.
+    ///
+    /// # Errors
+    /// As [`Ferry::start`].
+    pub async fn start_with_open_files(config: &Path, env: &[(&str, &str)], files: u32) -> anyhow::Result<Self> {
+        Self::start_with(Some(config), env, Some(files)).await
+    }
+
+    async fn start_with(config: Option<&Path>, env: &[(&str, &str)], files: Option<u32>) -> anyhow::Result<Self> {
         let mut args = vec!["--log-format", "json", "serve", "--listen", "127.0.0.1:0"];
         let config = config.map(|config| config.display().to_string());
         args.extend(config.iter().flat_map(|config| ["--config", config]));
-        let (mut child, home) = spawn(&args, env, Stdio::null())?;
+        let (mut child, home) = spawn(&args, env, Stdio::null(), files)?;
         let watcher = watcher(&child)?;
         let outputs = Outputs::of(&mut child);
         let listening = poll::until("kubeferry to listen", LISTENING, || {
@@ -136,12 +148,20 @@ impl Ferry {
         self.outputs.printed.text()
     }
 
+    /// Its process id, as `/proc` has it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn id(&self) -> anyhow::Result<u32> {
+        self.child.lock().await.id().context("kubeferry has ended already")
+    }
+
     /// Sends `signal`, as `TERM` or `HUP`.
     ///
     /// # Errors
     /// When it has ended already, or there is no such signal.
     pub async fn signal(&self, signal: &str) -> anyhow::Result<()> {
-        let id = self.child.lock().await.id().context("kubeferry has ended already")?;
+        let id = self.id().await?;
         let script = r#"kill -s "$1" "$2""#;
         let mut kill = Command::new("/bin/sh");
         kill.args(["-c", script, "kill", signal, &id.to_string()]).kill_on_drop(true);
@@ -203,7 +223,7 @@ pub struct Ran {
 /// When there is no program, or it does not end within 60 s.
 pub async fn run(args: &[&str], env: &[(&str, &str)], stdin: Option<&str>) -> anyhow::Result<Ran> {
     let input = if stdin.is_some() { Stdio::piped() } else { Stdio::null() };
-    let (mut child, _home) = spawn(args, env, input)?;
+    let (mut child, _home) = spawn(args, env, input, None)?;
     let outputs = Outputs::of(&mut child);
     let pipe = child.stdin.take();
     let ended = timeout(RUN, async {
@@ -220,12 +240,25 @@ pub async fn run(args: &[&str], env: &[(&str, &str)], stdin: Option<&str>) -> an
     Ok(Ran { code: status.code().unwrap_or(-1), stdout: outputs.printed.text(), stderr: outputs.log.text() })
 }
 
-/// Starts the program in a home folder of its own unless `env` names one.
-fn spawn(args: &[&str], env: &[(&str, &str)], stdin: Stdio) -> anyhow::Result<(Child, Option<TempDir>)> {
+/// Starts the program in a home folder of its own unless `env` names one, and with a limit of open `files` if given.
+fn spawn(
+    args: &[&str],
+    env: &[(&str, &str)],
+    stdin: Stdio,
+    files: Option<u32>,
+) -> anyhow::Result<(Child, Option<TempDir>)> {
     let program = binary()?;
     let given = env.iter().any(|(name, _)| *name == "HOME");
     let home = if given { None } else { Some(files::folder("home")?) };
-    let mut command = Command::new(&program);
+    let mut command = match files {
+        None => Command::new(&program),
+        Some(files) => {
+            // The shell becomes the program.
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", r#"ulimit -n "$1" && shift && exec "$@""#, "limited", &files.to_string()]).arg(&program);
+            shell
+        }
+    };
     command.args(args).env_clear().stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     if let Some(home) = &home {

@@ -6,7 +6,13 @@
 //! and are played by `scripts/test` alone. The catalogue of failures, `cases/`, has a table of its own, `cases/table.rs`.
 
 mod cases {
+    pub mod answers;
+    pub mod discovery;
+    pub mod lists;
     pub mod network;
+    pub mod process;
+    pub mod reload;
+    pub mod scale;
     mod table;
 }
 
@@ -15,6 +21,7 @@ mod lab {
     pub mod case;
     pub mod guide;
     mod measuring;
+    pub mod proc;
     pub mod scene;
 }
 

@@ -71,6 +71,79 @@ cases! {
             "Names are resolved for each new connection; a name that changes its address is not played, since the lab has \
              no name server.";
     }
+    answers: {
+        R05 r05_a_dripping_answer_ends_with_the_total_deadline [simulated]
+            "An answer of one byte per second is given up after 30 s; memory stays as it was.";
+        R06 r06_a_cut_answer_is_asked_for_once_more_and_never_shown [simulated]
+            "A read whose answer breaks off is sent once more; when that breaks off too the call fails, and shows nothing of \
+             either.";
+        R07 r07_an_answer_that_is_no_kubernetes_is_said_and_not_repeated [simulated]
+            "HTML, half JSON, no UTF-8, another kind or a Status with 200 is an unexpected answer of that cluster; at most 200 \
+             characters of it are shown and 1 KiB logged.";
+        R08 r08_a_short_retry_after_is_waited_for_and_a_long_one_is_said [simulated]
+            "429 with Retry-After of at most 2 s is waited for once; with a longer one the call fails at once and says when to \
+             come again.";
+        R14 r14_a_large_object_is_cut_and_what_is_left_out_is_said [simulated]
+            "An object of 3 MB is cut to what an answer may hold, and how much of how much is shown is said.",
+            "The end of the text is cut; there is no map of the fields.";
+        R15 r15_goaway_and_few_streams_fail_no_call [simulated]
+            "A server that ends its connection among concurrent reads (GOAWAY), or takes few requests at a time, fails none.";
+        R18 r18_a_redirect_is_not_followed_and_no_token_goes_there [simulated]
+            "A redirect is an error that names it; nothing is sent to where it leads.";
+    }
+    lists: {
+        R09 r09_a_list_that_changed_too_much_is_started_again [simulated]
+            "When the API server no longer knows where a list was left (410), the caller is told to start again.";
+        R13 r13_a_list_of_ten_thousand_is_paged_in_bounded_memory [simulated]
+            "A list of 10,000 objects comes in pages, each row once, with the total; memory grows by less than 32 MiB.",
+            "The time of the first page, and 100,000 objects, are the bench's.";
+    }
+    discovery: {
+        R20 r20_a_new_kind_is_found_with_one_more_look [simulated]
+            "A kind that was installed after discovery was read is found by one more look at discovery, whoever asks how often.",
+            "A caller's view is looked at again at most once in 30 s.";
+        R21 r21_a_group_that_does_not_answer_is_named_and_others_work [simulated]
+            "When the server behind an API group does not answer, other groups work, and a call for a kind of it names the \
+             group.";
+    }
+    reload: {
+        K01 k01_a_broken_file_keeps_the_last_good_generation [simulated]
+            "A configuration that is cut, empty, no UTF-8, or names a cluster twice changes nothing: one log line with the file \
+             and where it can the line, a metric, and `/readyz?verbose` say so.";
+        K02 k02_each_way_of_changing_files_is_one_reload [simulated]
+            "A file that is replaced by rename, a ConfigMap whose link is exchanged, and several files of conf.d written \
+             together are one reload each.";
+        K03 k03_a_removed_cluster_ends_its_calls_and_takes_no_new_ones [simulated]
+            "Calls to a cluster that is removed meanwhile end as they would; new ones are told that it is unknown, with near \
+             names.";
+        K04 k04_a_changed_cluster_gets_new_connections_and_its_own_credential [simulated]
+            "A cluster whose server, CA and credential change under load gets new connections; neither server ever sees the \
+             other's credential, and no call fails.";
+    }
+    scale: {
+        K05 k05_ten_thousand_clusters_are_loaded_and_nobody_is_contacted [simulated]
+            "10,000 clusters are loaded and reloaded without one connection.",
+            "At most 1 s and 60 MB are asserted by the bench with a release build; here, with a debug build, 30 s and four \
+             times the memory.";
+        K06 k06_a_hundred_reloads_under_load_fail_no_call_and_leave_nothing [simulated, real]
+            "100 SIGHUPs under load fail no call; open files, threads and memory stay as they were.",
+            "Tasks are seen by what they hold only.";
+    }
+    process: {
+        P02 p02_a_second_sigterm_ends_it_at_once [simulated]
+            "A second SIGTERM does not wait for calls in flight: exit status 130.";
+        P05 p05_without_file_descriptors_it_recovers [simulated]
+            "With all 256 files open, connections that are there are served; new ones are when files are closed, and the log is \
+             not filled.";
+        P10 p10_a_wrong_configuration_is_said_with_its_line [simulated]
+            "A wrong configuration is a line with file, line, key and fix, and exit status 2; `config check` says the same.",
+            "`--check-config` is `config check`.";
+        P11 p11_what_keeps_it_from_listening_is_one_line [simulated]
+            "A port in use, a certificate or a CA that cannot be used or is not there is one line, and exit status 1 or 2.";
+        P12 p12_scrapers_that_do_not_read_cost_calls_nothing [simulated]
+            "Scrapers of metrics that never read their answer, or hang up, cost calls nothing, in bounded memory.",
+            "Figures are only read by whoever comes; nothing is pushed, so there is no endpoint that could be down.";
+    }
 }
 
 /// The list, for `scripts/cases`.

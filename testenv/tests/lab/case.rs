@@ -123,10 +123,15 @@ impl Case {
 
     /// A simulated cluster of this row's own, where alice reads everything.
     pub async fn simulator(&self) -> anyhow::Result<Simulator> {
+        self.simulator_of(SimConfig::kubernetes()).await
+    }
+
+    /// As [`Case::simulator`], set up otherwise.
+    pub async fn simulator_of(&self, config: SimConfig) -> anyhow::Result<Simulator> {
         let realms = &self.world.realms;
         let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
         let issuer = JwtIssuer::new(&realms.issuer("corp"), keys, "corp-1", "corp:");
-        let simulator = Simulator::start(SimConfig::kubernetes().issuer(issuer).anonymous_health_only()).await?;
+        let simulator = Simulator::start(config.issuer(issuer).anonymous_health_only()).await?;
         simulator.cluster().allow(Rule::user("corp:alice").reads_everything());
         Ok(simulator)
     }

@@ -1,0 +1,24 @@
+//! What the kernel says of a running program.
+
+use anyhow::Context;
+use testenv::ferry::Ferry;
+
+/// What a program holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holds {
+    /// Resident memory, in KiB.
+    pub memory: u64,
+    /// Open file descriptors.
+    pub files: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// What `ferry` holds now.
+pub async fn holds(ferry: &Ferry) -> anyhow::Result<Holds> {
+    let folder = format!("/proc/{}", ferry.id().await?);
+    let status = std::fs::read_to_string(format!("{folder}/status"))?;
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let count = |what: &str| anyhow::Ok(std::fs::read_dir(format!("{folder}/{what}"))?.count());
+    Ok(Holds { memory: memory.context("VmRSS in /proc")?, files: count("fd")?, threads: count("task")? })
+}
