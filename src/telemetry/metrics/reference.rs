@@ -29,7 +29,8 @@ fn reference_metrics() {
     metrics.cache("discovery", true);
     metrics.cache("discovery", false);
     metrics.reload(true);
-    let exposition = metrics.scrape(&Scrape { generation: 1, breakers: vec![("c1", BreakerState::Closed)] });
+    let exposition =
+        metrics.scrape(&Scrape { reload_failed: false, generation: 1, breakers: vec![("c1", BreakerState::Closed)] });
     let labels = labels(&exposition);
     let kinds: BTreeMap<&str, &str> =
         exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
