@@ -114,7 +114,7 @@ mod tests {
         assert!(Answer::read(body("no", true).as_bytes()).is_err());
         assert!(Answer::read(br#"{"error":{"code":-32603}}"#).is_err());
         assert!(check(body("a b", true).as_bytes(), "a").is_err());
-        assert!(check(body("a b", false).as_bytes(), "c").is_err());
+        assert!(check(body("a b", false).as_bytes(), "missing").is_err());
         assert!(check(br#"{"kind":"Status","message":"a"}"#, "a").is_err());
         check(body("a b", false).as_bytes(), "a").unwrap();
     }
