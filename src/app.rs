@@ -102,17 +102,18 @@ impl App {
         let (from, with) = (origin.clone(), environment.clone());
         let read = move || config::load(&from, &with).map(|loaded| (watch::stamps(&loaded.watched), loaded));
         let (stamps, loaded) = self::aside(&aside, read).await??;
-        let Loaded { config, map, problems, .. } = loaded;
+        let Loaded { mut config, map, problems, .. } = loaded;
         let local_token = match mode {
             Mode::Serve if config.is_local() && !config.server.i_accept_unauthenticated_clients => {
                 Some(files::local_token(environment).map_err(AppError::LocalToken)?)
             }
             Mode::Serve | Mode::Person | Mode::Check => None,
         };
+        let clusters = std::mem::take(&mut config.clusters);
         let plan = Plan {
             local: generation::local_mode(&config, mode, local_token.as_ref()),
             discovery: clusters::discover(&config.sources, DISCOVERY).await,
-            config: config.clone(),
+            config: Config { clusters, ..config.clone() },
             problems,
             lasting: Lasting::new(),
             previous: None,
@@ -125,7 +126,7 @@ impl App {
             origin: origin.clone(),
             environment: environment.clone(),
             mode,
-            config: Config { clusters: Vec::new(), sources: Vec::new(), binds: Vec::new(), ..config },
+            config,
             local_token,
             notes: lasting.notes.clone(),
             state: Mutex::new(State { lasting, stamps }),

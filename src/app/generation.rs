@@ -65,16 +65,20 @@ pub(super) struct Plan {
 /// Makes a generation. It reads small files and contacts nobody; with ten thousand clusters it is work for a thread of
 /// its own.
 pub(super) fn make(plan: Plan) -> Result<(Live, Lasting), Vec<Problem>> {
-    let Plan { config, local, mut problems, discovery, mut lasting, previous } = plan;
+    let Plan { mut config, local, mut problems, discovery, mut lasting, previous } = plan;
     let generation = previous.as_ref().map_or(1, |live| live.generation + 1);
     let home = if config.is_local() { vec![RealmName::local()] } else { config.server.home_realms.clone() };
     let clusters::Discovery { found, mut notes, failed } = discovery;
     notes.extend(failed.values().cloned());
-    let merged = lasting.store.merge(&config.clusters, &found, &config.binds, config.is_local());
+    // What is large goes as soon as the next step has it: with ten thousand clusters each copy is many megabytes.
+    let own = std::mem::take(&mut config.clusters);
+    let merged = lasting.store.merge(&own, &found, &config.binds, config.is_local());
+    drop((own, found));
     notes.extend(merged.notes);
     let (compiled, wrong) = clusters::compile(&merged.entries, home.clone());
     let bound: BTreeSet<&str> = merged.entries.iter().filter_map(|entry| entry.origin.as_deref()).collect();
     let idle: Vec<_> = config.binds.iter().filter(|rule| !bound.contains(rule.origin.as_str())).cloned().collect();
+    drop(merged.entries);
     problems.extend(clusters::check_binds(&idle, &home));
     problems.extend(map::unknown_tools(&config.policy));
     if config.default_source == Some(DefaultSource::InCluster) {

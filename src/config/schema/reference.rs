@@ -30,10 +30,10 @@ fn table(schema: &Value, header: &str, said: &str, page: &mut String) {
         page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
     }
     for (key, member) in keys {
-        let default = match &member["default"] {
-            Value::Null if required.contains(&key.as_str()) => "*required*".to_owned(),
-            Value::Null => String::new(),
-            default => format!("`{default}`"),
+        let default = match member.get("default") {
+            Some(default) => format!("`{default}`"),
+            None if required.contains(&key.as_str()) => "*required*".to_owned(),
+            None => String::new(),
         };
         page.push_str(&format!("| `{key}` | {} | {default} | {} |\n", value(member), text(member)));
     }

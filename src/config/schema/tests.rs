@@ -18,7 +18,7 @@ fn toml(value: &Value) -> String {
             format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
 }
 
@@ -180,9 +180,10 @@ fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             let mut broken: Vec<_> = missing.map(|key| format!("{at}: {key} is missing")).collect();
             for (key, value) in members {
                 let member = schema["properties"].get(key).unwrap_or(&schema["additionalProperties"]);
-                broken.extend(match member {
-                    Value::Object(_) => breaks(member, value, &format!("{at}/{key}")),
-                    _ => wrong(&format!("{key} is not known")),
+                broken.extend(if member.is_object() {
+                    breaks(member, value, &format!("{at}/{key}"))
+                } else {
+                    wrong(&format!("{key} is not known"))
                 });
             }
             broken
