@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use super::clock::ago;
 
+mod many;
+
+pub use self::many::many_pods;
+
 /// A running pod with one container `app`, on `node`, labelled `app=<app>`.
 #[must_use]
 pub fn pod(namespace: &str, name: &str, app: &str, node: &str) -> Value {

@@ -82,12 +82,7 @@ impl Scope {
 
     /// Creates a namespace, if it is not there.
     pub fn namespace(&self, name: &str) -> &Self {
-        let mut space = self.write();
-        if !space.has_namespace(name) {
-            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            space.insert(object);
-        }
-        drop(space);
+        self.write().ensure_namespace(name);
         self
     }
 
@@ -111,6 +106,25 @@ impl Scope {
         for object in objects {
             self.put(object);
         }
+        self
+    }
+
+    /// Writes thousands of objects: as [`Scope::put_all`], with one lock for all of them.
+    ///
+    /// # Panics
+    /// As [`Scope::put`].
+    pub fn add_many(&self, objects: impl IntoIterator<Item = Value>) -> &Self {
+        let mut space = self.write();
+        let mut namespaces = BTreeSet::new();
+        for object in objects {
+            let namespace = object["metadata"]["namespace"].as_str().map(str::to_owned);
+            if let Some(namespace) = namespace.filter(|namespace| !namespaces.contains(namespace)) {
+                space.ensure_namespace(&namespace);
+                namespaces.insert(namespace);
+            }
+            space.insert(object);
+        }
+        drop(space);
         self
     }
 
@@ -204,6 +218,12 @@ impl Space {
     pub(super) fn has_namespace(&self, name: &str) -> bool {
         let namespaces = self.types.find("", "v1", "namespaces");
         namespaces.is_some_and(|ty| self.store.get(&ty, "", name).is_some())
+    }
+
+    fn ensure_namespace(&mut self, name: &str) {
+        if !self.has_namespace(name) {
+            self.insert(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        }
     }
 
     /// True once, at the first read of a custom resource.

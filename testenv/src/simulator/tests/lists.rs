@@ -94,17 +94,14 @@ async fn rows_carry_what_was_asked_for() {
 #[tokio::test]
 async fn ten_thousand_pods_are_paged_through() {
     let simulator = start().await;
-    let pods = (0..10_000).map(|i| {
-        let namespace = format!("ns-{}", i % 10);
-        samples::pod(&namespace, &format!("p-{i:05}"), "web", "node-1")
-    });
-    simulator.cluster().put_all(pods);
+    simulator.cluster().add_many(samples::many_pods(10_000, 10));
     let admin = Client::new(&simulator, "admin-token");
     let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
-        let path = format!("/api/v1/pods?limit=3000&continue={token}");
-        let answer = admin.get(&path).await;
-        seen.extend(answer.names("items"));
+        let path = format!("/api/v1/pods?limit=3000&includeObject=None&continue={token}");
+        let answer = admin.get_as(&path, TABLE).await;
+        let rows = answer.json["rows"].as_array().unwrap();
+        seen.extend(rows.iter().map(|row| row["cells"][0].as_str().unwrap().to_owned()));
         pages += 1;
         let metadata = &answer.json["metadata"];
         match metadata["continue"].as_str() {
@@ -117,12 +114,16 @@ async fn ten_thousand_pods_are_paged_through() {
     seen.dedup();
     assert_eq!((seen.len(), pages), (10_000, 4));
 
+    let page = admin.get_as("/api/v1/pods?limit=500", TABLE).await;
+    assert_eq!(page.json["rows"].as_array().unwrap().len(), 500);
+    assert_eq!(page.json["metadata"]["remainingItemCount"], 9_500);
+
     simulator.cluster().expire_continue_tokens();
     let expired = admin.get(&format!("/api/v1/pods?limit=10&continue={token}")).await;
     assert_eq!((expired.status, &expired.json["reason"]), (410, &json!("Expired")));
     assert_eq!(admin.get("/api/v1/pods?continue=nonsense").await.status, 400);
     let selected = admin
-        .get("/api/v1/namespaces/ns-3/pods?labelSelector=app%3Dweb&fieldSelector=status.phase%3DRunning&limit=5")
+        .get("/api/v1/namespaces/ns-003/pods?labelSelector=app%3Dapi&fieldSelector=status.phase%3DRunning&limit=5")
         .await;
     assert_eq!(selected.json["items"].as_array().unwrap().len(), 5);
     assert_eq!(selected.json["metadata"]["remainingItemCount"], json!(null));
