@@ -6,14 +6,14 @@
 //!
 //! A request goes through these files in this order: `server` (sockets, the log, `fault`s), `state`, in a kcp `kcp` (path
 //! to place, or `mount`), then `serve`: `authn` and `jwt` (who), `impersonate` (as whom), `rbac` (may they), and
-//! one of `discovery`, `reviews`, `kubelet`, `metrics` or `objects` with `render`. `space` is one place with its types, store and rules.
+//! one of `discovery`, `openapi`, `reviews`, `kubelet`, `metrics` or `objects` with `render`. `space` is one place with its types, store and rules.
 //!
 //! Every Node object has a kubelet: logs of containers (`Scope::log`, also followed), log files, journals and log queries
 //! of nodes (`Scope::node_file`, `Scope::node_journal`), `stats/summary`. `metrics.k8s.io` is absent, served or down
-//! (`Scope::metrics`). `Simulator::inject` makes requests fail in nine ways, over HTTP/2 and HTTP/1.1.
+//! (`Scope::metrics`). OpenAPI v3 has the built-in kinds and the schemas of custom ones. `Simulator::inject` makes requests fail in nine ways, over HTTP/2 and HTTP/1.1.
 //!
 //! Not there: watching, server-side apply, the subresources exec, attach, portforward and scale, the proxies of pods and
-//! services, `deletecollection`, OpenAPI, gzip, and whatever a controller would do. They answer as a server that does not
+//! services, `deletecollection`, OpenAPI v2, gzip, and whatever a controller would do. They answer as a server that does not
 //! know them.
 
 mod authn;
@@ -33,6 +33,7 @@ mod log;
 mod metrics;
 mod mount;
 mod objects;
+mod openapi;
 mod pod_cells;
 mod rbac;
 mod render;

@@ -80,6 +80,7 @@ impl BuiltIn {
             subresources,
             custom: self.custom,
             columns: Columns::built_in(self.group, self.plural),
+            schema: None,
         }
     }
 }

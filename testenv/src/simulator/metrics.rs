@@ -161,6 +161,7 @@ fn resource_type(plural: &str, kind: &str, namespaced: bool) -> ResourceType {
         // Its objects carry kind and version everywhere but in lists, as built-in ones do.
         custom: false,
         columns: Columns::built_in(METRICS, plural),
+        schema: None,
     }
 }
 

@@ -91,6 +91,7 @@ fn no_resource(state: &State, scope: &Scope, call: &Call) -> Outcome<Reply> {
     let parts: Vec<&str> = call.path.split('/').filter(|part| !part.is_empty()).collect();
     match parts.as_slice() {
         ["version"] => Ok(version(is_kcp)),
+        ["openapi", "v3", rest @ ..] => Ok(space.types.documents().serve(call, rest, is_kcp)),
         ["api" | "apis", ..] => discovery::serve(call, &space.types, &parts, state.address(), !is_kcp),
         _ => Ok(page_not_found()),
     }

@@ -6,6 +6,7 @@ mod kubelet;
 mod kubernetes;
 mod lists;
 mod metrics;
+mod openapi;
 mod realms;
 mod twin;
 

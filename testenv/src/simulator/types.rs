@@ -1,9 +1,12 @@
 //! Which kinds of object a server knows.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Value, json};
 
 use super::builtin::{ALL_VERBS, BuiltIn, COMMON, CORE, KCP, WORKLOADS};
 use super::columns::{Columns, PrinterColumn};
+use super::openapi::Documents;
 
 /// One resource of one API version, as discovery describes it.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct ResourceType {
     /// Served from a CRD (or an APIBinding): its objects carry kind and version everywhere.
     pub(super) custom: bool,
     pub(super) columns: Columns,
+    /// The `openAPIV3Schema` of its CRD.
+    pub(super) schema: Option<Arc<Value>>,
 }
 
 /// A subresource in discovery. None is served yet except through later extensions.
@@ -49,6 +54,7 @@ impl ResourceType {
             subresources: Vec::new(),
             custom: true,
             columns: Columns::Printer(vec![PrinterColumn::age()]),
+            schema: None,
         }
     }
 
@@ -80,6 +86,13 @@ impl ResourceType {
         self
     }
 
+    /// The CRD's `openAPIV3Schema`; without one, spec and status may hold anything.
+    #[must_use]
+    pub fn schema(mut self, schema: Value) -> Self {
+        self.schema = Some(Arc::new(schema));
+        self
+    }
+
     /// `v1` or `apps/v1`.
     pub(super) fn api_version(&self) -> String {
         group_version(&self.group, &self.version)
@@ -97,6 +110,8 @@ pub(super) struct Types {
     list: Vec<Arc<ResourceType>>,
     /// Groups and versions whose server cannot be reached.
     down: Vec<(String, String)>,
+    /// Made when somebody asks, and again after a change.
+    documents: OnceLock<Arc<Documents>>,
 }
 
 impl Types {
@@ -114,13 +129,14 @@ impl Types {
     }
 
     fn from_builtin<'a>(builtin: impl Iterator<Item = &'a BuiltIn>) -> Self {
-        Self { list: builtin.map(|b| Arc::new(b.resource_type())).collect(), down: Vec::new() }
+        Self { list: builtin.map(|b| Arc::new(b.resource_type())).collect(), ..Self::default() }
     }
 
     /// Adds a type, or replaces the one of the same group, version and plural.
     pub(super) fn add(&mut self, new: ResourceType) {
         self.list.retain(|old| (&old.group, &old.version, &old.plural) != (&new.group, &new.version, &new.plural));
         self.list.push(Arc::new(new));
+        self.documents = OnceLock::new();
     }
 
     /// Adds a group whose server cannot be reached, so that nobody knows what is in it.
@@ -136,6 +152,12 @@ impl Types {
     pub(super) fn remove_group(&mut self, group: &str) {
         self.list.retain(|ty| ty.group != group);
         self.down.retain(|(down, _)| down != group);
+        self.documents = OnceLock::new();
+    }
+
+    /// The OpenAPI documents of these types.
+    pub(super) fn documents(&self) -> Arc<Documents> {
+        Arc::clone(self.documents.get_or_init(|| Documents::of(self)))
     }
 
     pub(super) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ResourceType>> {
@@ -176,11 +198,19 @@ impl Types {
 
 /// The example CRD of the lab.
 pub(super) fn widget() -> ResourceType {
-    ResourceType::custom("lab.example", "v1", "Widget", "widgets").short_names(&["wd"]).columns(vec![
-        PrinterColumn::new("Size", "integer", ".spec.size"),
-        PrinterColumn::new("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status"),
-        PrinterColumn::age(),
-    ])
+    ResourceType::custom("lab.example", "v1", "Widget", "widgets")
+        .short_names(&["wd"])
+        .columns(vec![
+            PrinterColumn::new("Size", "integer", ".spec.size"),
+            PrinterColumn::new("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status"),
+            PrinterColumn::age(),
+        ])
+        .schema(json!({"type": "object", "description": "Widget is the example of the lab.", "properties": {
+        "spec": {"type": "object", "description": "What is wanted.", "required": ["size"], "properties": {
+            "size": {"type": "integer", "format": "int64", "description": "How large it is."}}},
+        "status": {"type": "object", "description": "What there is.", "properties": {
+            "conditions": {"type": "array", "items": {"type": "object", "required": ["type", "status"], "properties": {
+                "type": {"type": "string"}, "status": {"type": "string", "enum": ["True", "False", "Unknown"]}}}}}}}}))
 }
 
 pub(super) fn strings(values: &[&str]) -> Vec<String> {

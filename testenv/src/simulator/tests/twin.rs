@@ -5,6 +5,7 @@
 
 mod kcp;
 mod kubernetes;
+mod openapi;
 mod writes;
 
 use serde_json::{Value, json};
@@ -82,8 +83,7 @@ fn level(value: &mut Value, base: &str) {
                     text.truncate(at + cut.len());
                 }
             }
-            let seconds = text.strip_suffix('s').is_some_and(|n| n.parse::<u32>().is_ok());
-            if seconds {
+            if is_age(text) || text.parse::<jiff::Timestamp>().is_ok() {
                 *text = "<age>".into();
             } else if let Some(cluster) = text.strip_prefix(base).and_then(|url| url.strip_prefix("/clusters/")) {
                 *text = if cluster.contains(':') { format!("<base> {cluster}") } else { "<base> <name>".into() };
@@ -93,6 +93,15 @@ fn level(value: &mut Value, base: &str) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// `4m`, `4m1s`: the two sides are filled and asked at different moments.
+fn is_age(text: &str) -> bool {
+    let parts = text.split_inclusive(['d', 'h', 'm', 's']);
+    !text.is_empty()
+        && parts
+            .into_iter()
+            .all(|part| part.strip_suffix(['d', 'h', 'm', 's']).is_some_and(|number| number.parse::<u32>().is_ok()))
 }
 
 /// Sends each probe to both sides; a list of differences, empty when they are twins.

@@ -1,6 +1,7 @@
 //! Against a kcp shard.
 
 use super::super::TABLE;
+use super::openapi::openapi;
 use super::{Side, compare};
 use crate::kcp::{Kcp, KcpConfig};
 use crate::pki::Ca;
@@ -25,7 +26,8 @@ async fn a_kcp_shard_answers_the_same() {
     let simulator = Simulator::start(SimConfig::kcp().client_ca(clients.pem()).anonymous_health_only()).await.unwrap();
     let _org = simulator.workspace("root:org-a");
     let simulated = Side::new(simulator.url(), simulator.ca_pem(), |user, groups| clients.client(user, groups));
-    let differences = compare(KCP_PROBES, &real, &simulated).await;
+    let mut differences = compare(KCP_PROBES, &real, &simulated).await;
+    differences.extend(openapi(&real, &simulated, "/clusters/root:org-a").await);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
@@ -36,6 +38,7 @@ const KCP_PROBES: &[(&str, &str, &str)] = &[
     ("bob", "/clusters/nope/version", "*/*"),
     ("nobody", "/clusters/nope/version", "*/*"),
     ("bob", "/clusters/root:org-a/version", "*/*"),
+    ("bob", "/clusters/root:org-a/openapi/v3", "*/*"),
     ("nobody", "/clusters/root:org-a/version", "*/*"),
     ("bob", "/clusters/root:org-a/healthz", "*/*"),
     ("nobody", "/clusters/root:org-a/healthz", "*/*"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::{AGGREGATED, TABLE};
+use super::openapi::{openapi, schemas_are_current};
 use super::writes::writes;
 use super::{Side, compare, level};
 use crate::apiserver::{ApiServer, ApiServerConfig};
@@ -110,6 +111,9 @@ const PROBES: &[(&str, &str, &str)] = &[
     ("admin", "/api/v1/namespaces/dev/pods/lost/log?previous=true", "*/*"),
     ("admin", "/api/v1/namespaces/dev/pods/lost/log?container=x", "*/*"),
     ("admin", "/api/v1/namespaces/dev/pods/two/log", "*/*"),
+    ("nobody", "/openapi/v3", "*/*"),
+    ("bob", "/openapi/v3/apis/nope.example/v1", "*/*"),
+    ("bob", "/openapi/v3/api/v1", "text/html"),
     ("admin", "/apis/metrics.k8s.io", "*/*"),
     ("bob", "/apis/metrics.k8s.io/v1beta1", "*/*"),
     ("bob", "/apis/metrics.k8s.io/v1beta1/nodes", "*/*"),
@@ -160,6 +164,9 @@ async fn a_kube_apiserver_answers_the_same() {
     differences.extend(compare(&tables, &real, &simulated).await);
     differences.extend(discovery(&real, &simulated).await);
     differences.extend(writes(&real, &simulated).await);
+    differences.extend(openapi(&real, &simulated, "").await);
+    let documents = ["api/v1", "apis/apps/v1", "apis/rbac.authorization.k8s.io/v1"];
+    differences.extend(schemas_are_current(&real, &documents).await);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
