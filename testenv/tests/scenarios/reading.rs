@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::{Value, json};
 use testenv::mcp::Client;
+use testenv::world::shop;
 
 use crate::lab::bench::{bad, good, with_extra};
 use crate::lab::scene::Scene;
@@ -27,11 +28,12 @@ fn order<'a>(table: &str, pods: &[&'a str]) -> Vec<&'a str> {
 /// Crashing pods stand on top, whatever the API server's order is; selectors narrow.
 pub async fn pods_that_are_not_well_come_first(scene: &Scene) -> anyhow::Result<()> {
     let alice = scene.client("corp", "alice").await?;
-    let all = ["batch-1", "web-1", "web-2"];
+    let [shop_a, shop_b] = shop::PODS;
+    let all = ["batch-1", "web-1", "web-2", shop_a, shop_b];
     for (tool, question, expected) in [
-        ("pods_list", json!({}), &["web-2", "batch-1", "web-1"][..]),
+        ("pods_list", json!({}), &["web-2", shop_a, shop_b, "batch-1", "web-1"][..]),
         ("pods_list_in_namespace", json!({"namespace": "team-a"}), &["web-2", "batch-1", "web-1"]),
-        ("pods_list", json!({"labelSelector": "app=web"}), &["web-2", "web-1"]),
+        ("pods_list", json!({"labelSelector": "app=web"}), &["web-2", shop_a, shop_b, "web-1"]),
         ("pods_list_in_namespace", json!({"namespace": "team-a", "labelSelector": "app!=web"}), &["batch-1"]),
         ("pods_list", json!({"fieldSelector": "metadata.name=web-1"}), &["web-1"]),
         ("pods_list_in_namespace", json!({"namespace": "team-b"}), &[]),
