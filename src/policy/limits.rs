@@ -105,6 +105,9 @@ pub enum Refusal {
     /// Some namespaces are out of bounds, and the request is over all of them.
     #[error("some namespaces are out of bounds here, so a list over all namespaces is not sent")]
     AllNamespaces,
+    /// Some namespaces are out of bounds, and the kubelet of a node has pods and logs of all of them.
+    #[error("some namespaces are out of bounds here, and what a node says is of all of them")]
+    Node,
     /// Requests of this kind are never sent.
     #[error("{what} is never sent")]
     Never {
@@ -158,12 +161,19 @@ impl Limits {
                 Err(Refusal::Namespace { namespace: namespace.clone() })
             }
             Some(_) => Ok(()),
+            None if is_kubelet(operation) => Err(Refusal::Node),
             // Names of namespaces are no content of them.
             None if is_namespace || operation.cluster_scoped || operation.name.is_some() => Ok(()),
             None if is_review(operation) => Ok(()),
             None => Err(Refusal::AllNamespaces),
         }
     }
+}
+
+fn is_kubelet(operation: &Operation) -> bool {
+    operation.group.as_deref() == Some("")
+        && operation.resource == "nodes"
+        && operation.subresource.as_deref() == Some("proxy")
 }
 
 fn is_review(operation: &Operation) -> bool {
@@ -230,5 +240,9 @@ mod tests {
         assert_eq!(read.hold(&operation("list", Access::Read, "namespaces", None)), Ok(()));
         let nodes = Operation { cluster_scoped: true, ..operation("list", Access::Read, "nodes", None) };
         assert_eq!(read.hold(&nodes), Ok(()));
+        let kubelet = Operation { subresource: Some("proxy".into()), name: Some("n".into()), ..nodes };
+        assert_eq!(read.hold(&kubelet), Err(Refusal::Node), "it has logs of all namespaces");
+        let free = Limits { namespaces: Arc::default(), ..read };
+        assert_eq!(free.hold(&kubelet), Ok(()));
     }
 }

@@ -142,6 +142,7 @@ impl Sender {
             | Refusal::Kind { .. }
             | Refusal::Namespace { .. }
             | Refusal::AllNamespaces
+            | Refusal::Node
             | Refusal::Never { .. } => failure,
         }
     }

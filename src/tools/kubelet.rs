@@ -3,7 +3,7 @@
 use crate::model::{Failure, FailureKind};
 
 /// What API servers say when a kubelet does not answer them.
-const UNREACHED: [&str; 8] = [
+const UNREACHED: [&str; 9] = [
     "dial tcp",
     "no such host",
     "connection refused",
@@ -11,6 +11,8 @@ const UNREACHED: [&str; 8] = [
     "i/o timeout",
     "error trying to reach service",
     "No agent available",
+    // The node has not said where its kubelet is.
+    "no preferred addresses found",
     ":10250",
 ];
 

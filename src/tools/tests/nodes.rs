@@ -62,6 +62,20 @@ async fn logs_of_a_node_are_files_or_services() {
 }
 
 #[tokio::test]
+async fn a_node_is_out_of_bounds_where_a_namespace_is() {
+    let narrow = World::new(&[], Namespaces { allow: vec![], deny: vec!["kube-system".into()] }).await;
+    for (tool, args) in [
+        ("nodes_log", json!({"name": "n-1", "query": "/pods/kube-system_x_1/y/0.log"})),
+        ("nodes_stats_summary", json!({"name": "n-1"})),
+    ] {
+        let refused = narrow.call(tool, args).await.unwrap_err();
+        assert_eq!(refused.code, "policy", "{tool}: {refused}");
+        assert!(refused.to_string().contains("what a node says is of all of them"), "{refused}");
+    }
+    assert_eq!(narrow.asked("proxy"), 0);
+}
+
+#[tokio::test]
 async fn stats_are_a_table_unless_asked() {
     let document = json!({"node": {"nodeName": "n-1", "cpu": {"usageNanoCores": 1}}, "pods": []});
     let answers = [
