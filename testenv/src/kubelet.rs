@@ -2,29 +2,29 @@
 //!
 //! kwok v0.8.0 answers `containerLogs`, `exec`, `attach`, `portForward` and `metrics/resource`, but neither `logs/` nor
 //! `stats/summary` (it says 404), and it lets everybody in. This stands before it: it has a certificate of the cluster's
-//! kubelets, lets in whom they let in, answers these two itself, and hands everything else on to kwok. Each connection
-//! carries one request.
+//! kubelets, lets in whom they let in, hands these two on to a simulator, so that a node says the same in both labs, and
+//! everything else to kwok. Each connection carries one request.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::apiserver::network::{CONNECTION, ClusterNetwork, connect, read_head};
 use crate::pki::{self, LOOPBACK};
-
-mod node;
-
-use node::Answer;
-pub use node::NodeFiles;
+use crate::realm::uuid;
+use crate::simulator::{Scope, SimConfig, Simulator};
 
 /// Limit of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For whoever brings no certificate of those that kubelets trust.
+const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 12\r\nconnection: close\r\n\r\nUnauthorized";
 
 /// A running kubelet endpoint on 127.0.0.1. It ends when this is dropped.
 #[derive(Debug)]
@@ -33,27 +33,83 @@ pub struct Kubelet {
     _tasks: JoinSet<()>,
 }
 
+/// A node of a simulator, for what a kubelet says of its node.
+#[derive(Debug)]
+pub struct SimulatedNode {
+    name: String,
+    token: String,
+    simulator: Simulator,
+}
+
 /// What every connection needs.
 struct Shared {
     tls: TlsAcceptor,
-    files: NodeFiles,
+    node: SimulatedNode,
     kwok: u16,
 }
 
-impl Kubelet {
-    /// Serves the node at `ip` before the kwok that listens, without TLS, on port `kwok` of 127.0.0.1; the network
-    /// reaches it as `ip` with the same port.
+/// A request's first line, as far as it matters here.
+enum Wanted {
+    /// `logs` without its slash, which a kubelet redirects.
+    Redirect(String),
+    /// Log files and statistics of the node, with the path.
+    Node(String),
+    /// All else.
+    Pods,
+}
+
+impl SimulatedNode {
+    /// Starts the simulator of the node `name`. Whoever calls puts the Node, its Pods, its files and their usage there.
     ///
     /// # Errors
     /// When there is no port.
-    pub async fn start(network: &ClusterNetwork, ip: &str, kwok: u16, files: NodeFiles) -> anyhow::Result<Self> {
+    pub async fn start(name: &str) -> anyhow::Result<Self> {
+        let token = uuid();
+        let config = SimConfig::kubernetes().token(&token, "kubelet", &["system:masters"]);
+        Ok(Self { name: name.to_owned(), token, simulator: Simulator::start(config).await? })
+    }
+
+    /// Where its objects and files are.
+    #[must_use]
+    pub fn cluster(&self) -> Scope {
+        self.simulator.cluster()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn port(&self) -> anyhow::Result<u16> {
+        let port = self.simulator.url().rsplit(':').next().unwrap_or_default();
+        port.parse().context("the port of a simulator")
+    }
+
+    /// The head that asks the simulator for `target` of this node.
+    fn head(&self, target: &str) -> String {
+        let Self { name, token, .. } = self;
+        format!(
+            "GET /api/v1/nodes/{name}/proxy{target} HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {token}\r\n\
+             connection: close\r\n\r\n"
+        )
+    }
+}
+
+impl Kubelet {
+    /// Serves `node` at `ip` before the kwok that listens, without TLS, on port `kwok` of 127.0.0.1; the network reaches
+    /// it as `ip` with the same port.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start(network: &ClusterNetwork, ip: &str, kwok: u16, node: SimulatedNode) -> anyhow::Result<Self> {
         let leaf = network.kubelet_certificate(&[&[ip], LOOPBACK].concat());
         let tls = pki::mutual_server_config(&leaf, network.kubelet_client_ca_pem(), &[b"http/1.1"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.context("listening as a kubelet")?;
         let port = listener.local_addr().context("the kubelet's address")?.port();
         network.route(&format!("{ip}:{port}"), port);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::new(Shared { tls: TlsAcceptor::from(tls), files, kwok })));
+        tasks.spawn(accept(listener, Arc::new(Shared { tls: TlsAcceptor::from(tls), node, kwok })));
         Ok(Self { port, _tasks: tasks })
     }
 
@@ -85,16 +141,40 @@ async fn serve(tcp: TcpStream, shared: &Shared) -> anyhow::Result<()> {
     let mut client = timeout(HANDSHAKE, shared.tls.accept(tcp)).await.context("a handshake takes too long")??;
     let known = client.get_ref().1.peer_certificates().is_some();
     let head = read_head(&mut client).await?;
-    let own = if known { shared.files.answer(&head) } else { Some(Answer::text(401, "Unauthorized\n")) };
-    if let Some(answer) = own {
-        client.write_all(&answer.bytes()).await?;
-        client.shutdown().await?;
-        return Ok(());
+    match wanted(&head) {
+        _ if !known => client.write_all(UNAUTHORIZED.as_bytes()).await?,
+        Wanted::Redirect(location) => {
+            let answer = format!("HTTP/1.1 301 Moved Permanently\r\nlocation: {location}\r\ncontent-length: 0\r\n");
+            client.write_all(format!("{answer}connection: close\r\n\r\n").as_bytes()).await?;
+        }
+        Wanted::Node(target) => {
+            let tls = pki::client_config(shared.node.simulator.ca_pem(), None, &[b"http/1.1"]);
+            let tcp = connect(shared.node.port()?).await?;
+            let name = ServerName::try_from("127.0.0.1").expect("an address is a server name");
+            let mut node = timeout(HANDSHAKE, TlsConnector::from(tls).connect(name, tcp)).await??;
+            node.write_all(shared.node.head(&target).as_bytes()).await?;
+            copy_bidirectional(&mut client, &mut node).await?;
+        }
+        Wanted::Pods => {
+            let mut kwok = connect(shared.kwok).await?;
+            kwok.write_all(&alone(&head)).await?;
+            copy_bidirectional(&mut client, &mut kwok).await?;
+        }
     }
-    let mut kwok = connect(shared.kwok).await?;
-    kwok.write_all(&alone(&head)).await?;
-    copy_bidirectional(&mut client, &mut kwok).await?;
+    client.shutdown().await?;
     Ok(())
+}
+
+fn wanted(head: &[u8]) -> Wanted {
+    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    let target = line.strip_prefix("GET ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    match path {
+        "/logs" => Wanted::Redirect(query.map_or("/logs/".to_owned(), |query| format!("/logs/?{query}"))),
+        "/stats/summary" => Wanted::Node(target.to_owned()),
+        _ if path.starts_with("/logs/") => Wanted::Node(target.to_owned()),
+        _ => Wanted::Pods,
+    }
 }
 
 /// The head of a request with the wish that its connection end with the answer, unless it asks for an upgrade.

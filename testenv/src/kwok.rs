@@ -12,9 +12,10 @@ use anyhow::{Context, bail};
 
 use crate::apiserver::{ApiServer, ClusterNetwork};
 use crate::artifacts::Program;
-use crate::kubelet::{Kubelet, NodeFiles};
+use crate::kubelet::{Kubelet, SimulatedNode};
 use crate::poll;
 use crate::process::{Launch, Process, files, port};
+use crate::simulator::Usage;
 
 mod config;
 
@@ -26,20 +27,18 @@ const READY: Duration = Duration::from_secs(60);
 const RUNNING: Duration = Duration::from_secs(60);
 
 /// The node that a kwok plays, and the pods on it. The objects themselves are applied by whoever starts it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct KwokConfig<'a> {
-    /// The name of the Node, which needs the annotation `kwok.x-k8s.io/node: fake`.
-    pub node: &'a str,
+    /// The Node, which needs the annotation `kwok.x-k8s.io/node: fake`, with its log files and statistics.
+    pub node: SimulatedNode,
     /// The namespace of the pods that have logs, take commands and use something.
     pub namespace: &'a str,
     /// Lines that every container there has written, one a second until now.
     pub log: &'a str,
-    /// What every container there uses: CPU and memory, as quantities.
-    pub usage: (&'a str, &'a str),
-    /// How many times as much CPU and memory the node uses as the containers on it together.
-    pub node_usage: (f64, f64),
-    /// The log files and statistics of the node.
-    pub files: NodeFiles,
+    /// What every container there uses.
+    pub usage: Usage,
+    /// What the node uses.
+    pub node_usage: Usage,
 }
 
 /// A running kwok with its kubelet endpoint on 127.0.0.1. It ends when this is dropped.
@@ -63,10 +62,12 @@ impl Kwok {
         let name = format!("{}-kwok", server.name());
         let folder = files::folder(&name)?;
         let port = port::free()?;
-        let kubelet = Kubelet::start(network, NODE_IP, port, config.files.clone()).await?;
         let kubeconfig = files::write(&folder, "kubeconfig", &server.kubeconfig())?;
         let log = files::write(&folder, "container.log", &config::log(config.log))?;
-        let objects = config::objects(&config, &log, folder.path(), kubelet.port());
+        let mut objects = config::objects(&config, &log, folder.path());
+        let node = config.node.name().to_owned();
+        let kubelet = Kubelet::start(network, NODE_IP, port, config.node).await?;
+        objects.push_str(&config::stages(kubelet.port()));
         let objects = files::write(&folder, "kwok.yaml", &objects)?;
         let args = vec![
             format!("--kubeconfig={kubeconfig}"),
@@ -88,7 +89,7 @@ impl Kwok {
         };
         process.until_ready(READY, look).await?;
         Ok(Self {
-            node: config.node.to_owned(),
+            node,
             metrics_url: format!("http://127.0.0.1:{port}/metrics/resource"),
             log_file: log.into(),
             _kubelet: kubelet,

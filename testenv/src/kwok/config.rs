@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{KwokConfig, NODE_IP};
+use crate::simulator::Usage;
 
 /// A node that is ready. `ExternalIP` is for clients without the cluster's network, such as metrics-server.
 const NODE_TEMPLATE: &str = r#"
@@ -50,18 +51,11 @@ containerStatuses:
 "#;
 
 /// The objects of kwok's configuration file, one YAML document each.
-pub(super) fn objects(config: &KwokConfig<'_>, log: &str, folder: &Path, port: u16) -> String {
+pub(super) fn objects(config: &KwokConfig<'_>, log: &str, folder: &Path) -> String {
     let selector = json!({"matchNamespaces": [config.namespace]});
-    let (cpu, memory) = config.usage;
-    let all = [
-        stage("node-ready", "Node", &[(".status.phase", "NotIn", Some("Running"))], &patch(NODE_TEMPLATE, port)),
-        stage(
-            "pod-running",
-            "Pod",
-            &[(".metadata.deletionTimestamp", "DoesNotExist", None), (".status.phase", "In", Some("Pending"))],
-            &patch(POD_TEMPLATE, port),
-        ),
-        stage("pod-gone", "Pod", &[(".metadata.deletionTimestamp", "Exists", None)], &json!({"delete": true})),
+    let cpu = format!("{}m", config.usage.cpu_millicores);
+    let memory = config.usage.memory_bytes.to_string();
+    documents(&[
         object("ClusterLogs", "log", &json!({"selector": selector, "logs": [{"logsFile": log}]})),
         object("ClusterExec", "exec", &json!({"selector": selector, "execs": [{"local": {"workDir": folder}}]})),
         object(
@@ -70,9 +64,31 @@ pub(super) fn objects(config: &KwokConfig<'_>, log: &str, folder: &Path, port: u
             &json!({"selector": selector, "usages": [{"usage": {"cpu": {"value": cpu}, "memory": {"value": memory}}}]}),
         ),
         // kwok knows the node of a path without `{nodeName}` by the name of the Metric.
-        object("Metric", config.node, &json!({"path": "/metrics/resource", "metrics": metrics(config.node_usage)})),
-    ];
-    all.iter().map(|object| format!("---\n{object}\n")).collect()
+        object(
+            "Metric",
+            config.node.name(),
+            &json!({"path": "/metrics/resource", "metrics": metrics(config.node_usage)}),
+        ),
+    ])
+}
+
+/// How nodes with a kubelet on `port` and their pods come to life and go, as further documents.
+pub(super) fn stages(port: u16) -> String {
+    let deleted = ".metadata.deletionTimestamp";
+    documents(&[
+        stage("node-ready", "Node", &[(".status.phase", "NotIn", Some("Running"))], &patch(NODE_TEMPLATE, port)),
+        stage(
+            "pod-running",
+            "Pod",
+            &[(deleted, "DoesNotExist", None), (".status.phase", "In", Some("Pending"))],
+            &patch(POD_TEMPLATE, port),
+        ),
+        stage("pod-gone", "Pod", &[(deleted, "Exists", None)], &json!({"delete": true})),
+    ])
+}
+
+fn documents(objects: &[Value]) -> String {
+    objects.iter().map(|object| format!("---\n{object}\n")).collect()
 }
 
 /// Plain lines as a container runtime writes them, one a second, the last one now.
@@ -110,7 +126,7 @@ fn patch(template: &str, port: u16) -> Value {
 }
 
 /// What metrics-server reads.
-fn metrics((cpu, memory): (f64, f64)) -> Value {
+fn metrics(node: Usage) -> Value {
     let pod = json!([
         {"name": "namespace", "value": "pod.metadata.namespace"},
         {"name": "pod", "value": "pod.metadata.name"},
@@ -152,15 +168,9 @@ fn metrics((cpu, memory): (f64, f64)) -> Value {
             "node",
             "counter",
             &none,
-            &format!("node.CumulativeUsage(\"cpu\") * {cpu:?}")
+            &format!("node.SinceSecond() * {}.0 / 1000.0", node.cpu_millicores)
         ),
-        metric(
-            "node_memory_working_set_bytes",
-            "node",
-            "gauge",
-            &none,
-            &format!("node.Usage(\"memory\") * {memory:?}")
-        ),
+        metric("node_memory_working_set_bytes", "node", "gauge", &none, &format!("{}.0", node.memory_bytes)),
     ])
 }
 

@@ -20,15 +20,16 @@ fn objects() -> [Value; 3] {
     ]
 }
 
-fn config() -> KwokConfig<'static> {
-    let logs = [("kubelet.log".to_owned(), "started\n".to_owned())].into();
+async fn config() -> KwokConfig<'static> {
+    let node = SimulatedNode::start("node-a").await.unwrap();
+    node.cluster().put_all(objects());
+    node.cluster().node_file("node-a", "kubelet.log", "started\n").node_journal("node-a", "kubelet", "journal\n");
     KwokConfig {
-        node: "node-a",
+        node,
         namespace: "shop",
         log: "one\ntwo\nthree\n",
-        usage: ("100m", "64Mi"),
-        node_usage: (2.5, 8.0),
-        files: NodeFiles { logs, summary: json!({"node": {"nodeName": "node-a"}}) },
+        usage: Usage::new(100, 64),
+        node_usage: Usage::new(250, 512),
     }
 }
 
@@ -40,7 +41,7 @@ async fn pods_run_and_answer() {
     wanted.network = true;
     let server = ApiServer::start(wanted).await.unwrap();
     server.apply(&objects()).await.unwrap();
-    let kwok = Kwok::start(&server, config()).await.unwrap();
+    let kwok = Kwok::start(&server, config().await).await.unwrap();
     kwok.settled(&server, "shop").await.unwrap();
 
     logs(&server, &kwok).await;
@@ -89,7 +90,8 @@ async fn logs(server: &ApiServer, kwok: &Kwok) {
 async fn node(server: &ApiServer) {
     let proxy = "/api/v1/nodes/node-a/proxy";
     assert_eq!(server.get(&format!("{proxy}/logs/kubelet.log")).await.unwrap(), "started\n");
-    assert_eq!(server.get(&format!("{proxy}/logs/?query=kubelet&tailLines=1")).await.unwrap(), "started\n");
+    assert_eq!(server.get(&format!("{proxy}/logs/?query=kubelet&tailLines=1")).await.unwrap(), "journal\n");
+    assert_eq!(server.get(&format!("{proxy}/logs?query=kubelet")).await.unwrap(), "journal\n", "redirected");
     assert_eq!(server.get(&format!("{proxy}/stats/summary")).await.unwrap()["node"]["nodeName"], "node-a");
     let missing = server.get(&format!("{proxy}/logs/nothing")).await.unwrap_err().to_string();
     assert!(missing.contains("404"), "{missing}");
