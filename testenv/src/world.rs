@@ -41,7 +41,7 @@ const TOKEN_LIFETIME: i64 = 3600;
 pub enum Lab {
     /// Simulators in this process; starts in less than a second.
     Simulated,
-    /// Real API servers and a real kcp; starts in half a minute, and `scripts/controlplanes` must have run.
+    /// Real API servers, a real kcp, a kwok and a metrics-server; starts in half a minute, and `scripts/controlplanes` must have run.
     Real,
 }
 

@@ -83,10 +83,9 @@ async fn kubeferry_takes_the_configuration() {
     }
 }
 
-/// What only kubelets and a metrics-server have, as the simulators play them.
-#[tokio::test]
-async fn the_shop_has_logs_metrics_and_node_files() {
-    let world = World::start(Lab::Simulated).await.unwrap();
+/// What only kubelets and a metrics-server have.
+async fn the_shop_has_logs_metrics_and_node_files(lab: Lab) {
+    let world = World::start(lab).await.unwrap();
     let alice = world.token("corp", "alice");
     let tap = &world.corp_1.tap;
     let tls = crate::pki::client_config(tap.ca_pem(), None, &[]).as_ref().clone();
@@ -104,10 +103,43 @@ async fn the_shop_has_logs_metrics_and_node_files() {
     let summary = text("/api/v1/nodes/node-a/proxy/stats/summary").await;
     assert!(["node-a", "web-7d4b9c-aaaaa", "web-7d4b9c-bbbbb"].iter().all(|name| summary.contains(name)), "{summary}");
     let metrics = text("/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods").await;
-    assert_eq!(metrics.matches(r#""usage":{"cpu":"100m","memory":"64Mi"}"#).count(), 2, "{metrics}");
+    assert_eq!(uses(&metrics, 100, "64Mi"), 2, "{metrics}");
+    let metrics = text("/apis/metrics.k8s.io/v1beta1/nodes").await;
+    assert_eq!(uses(&metrics, 250, "512Mi"), 1, "{metrics}");
     let pods = text("/api/v1/namespaces/shop/pods").await;
     let replica_set = text("/apis/apps/v1/namespaces/shop/replicasets/web-7d4b9c").await;
     let uid = serde_json::from_str::<serde_json::Value>(&replica_set).unwrap()["metadata"]["uid"].to_string();
     assert_eq!(pods.matches(&uid).count(), 2, "both pods name their owner");
-    assert!(world.simulator("corp-1").is_some() && world.simulator("dev").is_none());
+    let simulated = lab == Lab::Simulated;
+    assert!(world.simulator("corp-1").is_some() == simulated && world.simulator("dev").is_none());
+}
+
+/// How many of the usages in a list of metrics are `cpu` millicores, within one percent, and `memory`.
+fn uses(metrics: &str, cpu: u64, memory: &str) -> usize {
+    let list: serde_json::Value = serde_json::from_str(metrics).unwrap();
+    let items = list["items"].as_array().unwrap();
+    let usages = items.iter().flat_map(|item| match item["containers"].as_array() {
+        Some(containers) => containers.iter().map(|container| &container["usage"]).collect(),
+        None => vec![&item["usage"]],
+    });
+    let millionths = |text: &str| match text.strip_suffix('n') {
+        Some(nanos) => nanos.parse::<u64>().unwrap() / 1_000,
+        None => text.strip_suffix('m').unwrap().parse::<u64>().unwrap() * 1_000,
+    };
+    let fits = |usage: &&serde_json::Value| {
+        let used = millionths(usage["cpu"].as_str().unwrap());
+        used.abs_diff(cpu * 1_000) <= cpu * 10 && usage["memory"] == memory
+    };
+    usages.filter(fits).count()
+}
+
+#[tokio::test]
+async fn the_shop_has_logs_metrics_and_node_files_simulated() {
+    the_shop_has_logs_metrics_and_node_files(Lab::Simulated).await;
+}
+
+#[tokio::test]
+#[ignore = "needs real control planes: scripts/test"]
+async fn the_shop_has_logs_metrics_and_node_files_real() {
+    the_shop_has_logs_metrics_and_node_files(Lab::Real).await;
 }
