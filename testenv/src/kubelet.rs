@@ -23,6 +23,8 @@ use crate::simulator::{Scope, SimConfig, Simulator};
 
 /// Limit of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The metric with the time of all others, in seconds.
+pub(crate) const EVALUATED: &str = "lab_evaluated_seconds";
 /// For whoever brings no certificate of those that kubelets trust.
 const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 12\r\nconnection: close\r\n\r\nUnauthorized";
 
@@ -54,6 +56,8 @@ enum Wanted {
     Redirect(String),
     /// Log files and statistics of the node, with the path.
     Node(String),
+    /// What runs there uses.
+    Metrics,
     /// All else.
     Pods,
 }
@@ -155,6 +159,12 @@ async fn serve(tcp: TcpStream, shared: &Shared) -> anyhow::Result<()> {
             node.write_all(shared.node.head(&target).as_bytes()).await?;
             copy_bidirectional(&mut client, &mut node).await?;
         }
+        Wanted::Metrics => {
+            let metrics = timed(&metrics(shared.kwok).await?);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close\r\n";
+            let answer = format!("{head}content-length: {}\r\n\r\n{metrics}", metrics.len());
+            client.write_all(answer.as_bytes()).await?;
+        }
         Wanted::Pods => {
             let mut kwok = connect(shared.kwok).await?;
             kwok.write_all(&alone(&head)).await?;
@@ -172,9 +182,29 @@ fn wanted(head: &[u8]) -> Wanted {
     match path {
         "/logs" => Wanted::Redirect(query.map_or("/logs/".to_owned(), |query| format!("/logs/?{query}"))),
         "/stats/summary" => Wanted::Node(target.to_owned()),
+        "/metrics/resource" => Wanted::Metrics,
         _ if path.starts_with("/logs/") => Wanted::Node(target.to_owned()),
         _ => Wanted::Pods,
     }
+}
+
+/// The text of kwok's `metrics/resource`.
+async fn metrics(kwok: u16) -> anyhow::Result<String> {
+    let http = reqwest::Client::builder().no_proxy().timeout(HANDSHAKE).build().context("building an HTTP client")?;
+    let answer = http.get(format!("http://127.0.0.1:{kwok}/metrics/resource")).send().await?;
+    Ok(answer.error_for_status()?.text().await?)
+}
+
+/// The samples with the time at which kwok took them, which it says in [`EVALUATED`]. A kubelet's have theirs; without,
+/// whoever scrapes takes its own time, and a rate is as wrong as the two requests were uneven.
+fn timed(metrics: &str) -> String {
+    let time = metrics.lines().find_map(|line| line.strip_prefix(EVALUATED)?.trim().parse::<f64>().ok());
+    let Some(seconds) = time else {
+        return metrics.to_owned();
+    };
+    let millis = format!("{:.0}", seconds * 1000.0);
+    let line = |line: &str| if line.starts_with('#') { format!("{line}\n") } else { format!("{line} {millis}\n") };
+    metrics.lines().filter(|line| !line.starts_with(EVALUATED)).map(line).collect()
 }
 
 /// The head of a request with the wish that its connection end with the answer, unless it asks for an upgrade.
@@ -197,6 +227,12 @@ fn alone(head: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_get_the_time_at_which_they_were_taken() {
+        let text = "# TYPE a counter\na{pod=\"b\"} 0.5\nlab_evaluated_seconds 1.7952780041234e+09\nc 1\n";
+        assert_eq!(timed(text), "# TYPE a counter\na{pod=\"b\"} 0.5 1795278004123\nc 1 1795278004123\n");
+    }
 
     #[test]
     fn a_connection_ends_with_its_request_unless_it_is_upgraded() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{KwokConfig, NODE_IP};
+use crate::kubelet::EVALUATED;
 use crate::simulator::Usage;
 
 /// A node that is ready. `ExternalIP` is for clients without the cluster's network, such as metrics-server.
@@ -53,7 +54,7 @@ containerStatuses:
 /// The objects of kwok's configuration file, one YAML document each.
 pub(super) fn objects(config: &KwokConfig<'_>, log: &str, folder: &Path) -> String {
     let selector = json!({"matchNamespaces": [config.namespace]});
-    let cpu = format!("{}m", config.usage.cpu_millicores);
+    let cpu = format!("{}u", micros(config.usage));
     let memory = config.usage.memory_bytes.to_string();
     documents(&[
         object("ClusterLogs", "log", &json!({"selector": selector, "logs": [{"logsFile": log}]})),
@@ -125,6 +126,12 @@ fn patch(template: &str, port: u16) -> Value {
     json!({"patches": [{"subresource": "status", "root": "status", "type": "merge", "template": template}]})
 }
 
+/// The CPU of a usage in millionths of a core, three in a thousand less: clients round up, and a measured rate that is a
+/// hair above a whole millicore would read as the next.
+const fn micros(usage: Usage) -> u64 {
+    usage.cpu_millicores * 997
+}
+
 /// What metrics-server reads.
 fn metrics(node: Usage) -> Value {
     let pod = json!([
@@ -140,6 +147,7 @@ fn metrics(node: Usage) -> Value {
     let none = json!([]);
     json!([
         metric("scrape_error", "node", "gauge", &none, "0"),
+        metric(EVALUATED, "node", "gauge", &none, "UnixSecond(Now())"),
         metric(
             "container_start_time_seconds",
             "container",
@@ -168,7 +176,7 @@ fn metrics(node: Usage) -> Value {
             "node",
             "counter",
             &none,
-            &format!("node.SinceSecond() * {}.0 / 1000.0", node.cpu_millicores)
+            &format!("node.SinceSecond() * {}.0 / 1000000.0", micros(node)),
         ),
         metric("node_memory_working_set_bytes", "node", "gauge", &none, &format!("{}.0", node.memory_bytes)),
     ])
