@@ -176,6 +176,48 @@ pub async fn r08_a_short_retry_after_is_waited_for_and_a_long_one_is_said(case: 
     Ok(())
 }
 
+/// R10: all that is sent now are reads.
+pub async fn r10_a_server_error_is_asked_once_more_and_then_said(case: &Case) -> anyhow::Result<()> {
+    let simulator = case.simulator().await?;
+    let (_ferry, client) = odd(case, &simulator).await?;
+    for code_sent in [500, 503, 504] {
+        let fault = || Fault::Status { code: code_sent, retry_after: None };
+        simulator.inject(NAMESPACES, fault(), Some(1));
+        good(&client, "namespaces_list", json!({"cluster": "odd"})).await?;
+        assert_eq!(simulator.requests().len(), 2, "{code_sent}: {:?}", simulator.requests());
+
+        simulator.clear_requests();
+        simulator.inject(NAMESPACES, fault(), None);
+        let failed = fails(&client, "namespaces_list", json!({})).await?;
+        assert_eq!(code(&failed), "cluster_error", "{}", failed.text);
+        assert!(failed.text.contains(&format!("({code_sent})")), "{}", failed.text);
+        assert_eq!(simulator.requests().len(), 2, "{code_sent}: {:?}", simulator.requests());
+        simulator.heal();
+        simulator.clear_requests();
+    }
+    Ok(())
+}
+
+/// R12: bob, who may read in team-b only; and a server that does not know alice's realm.
+pub async fn r12_a_refusal_says_what_was_refused_and_to_whom(case: &Case) -> anyhow::Result<()> {
+    let acme = &case.world.acme_1.tap;
+    let ferry = case.ferry(&case.cluster("odd", &acme.url(), acme.ca_pem())?).await?;
+    let bob = case.client(&ferry, "corp", "bob").await?;
+    let question = json!({"cluster": "corp-1", "kind": "configmaps", "namespace": "team-a"});
+    let failed = bad(&bob, "resources_list", question).await?;
+    assert_eq!(code(&failed), "forbidden", "{}", failed.text);
+    for part in ["corp-1: ", "corp:bob", "configmaps", "team-a", "Ask for the RBAC verb list on configmaps"] {
+        assert!(failed.text.contains(part), "{part}: {}", failed.text);
+    }
+    let alice = case.client(&ferry, "corp", "alice").await?;
+    let failed = fails(&alice, "namespaces_list", json!({})).await?;
+    assert_eq!(code(&failed), "cluster_rejected_credential", "{}", failed.text);
+    for part in ["401", "issuer and audience", "expired"] {
+        assert!(failed.text.contains(part), "{part}: {}", failed.text);
+    }
+    Ok(())
+}
+
 /// R14: a ConfigMap with one large value and some small ones.
 pub async fn r14_a_large_object_is_cut_and_what_is_left_out_is_said(case: &Case) -> anyhow::Result<()> {
     let simulator = case.simulator().await?;
@@ -188,6 +230,11 @@ pub async fn r14_a_large_object_is_cut_and_what_is_left_out_is_said(case: &Case)
     assert!(shown.text.len() < 28_000, "{} bytes", shown.text.len());
     let said = shown.text.lines().find(|line| line.starts_with("# cut: ")).unwrap_or_default();
     assert!(said.contains("of 3") && said.contains("bytes"), "what was left out: {said:?}");
+    assert!(
+        shown.text.lines().take(12).any(|line| line.starts_with('#') && line.contains("data.huge")),
+        "a map: {:.2000}",
+        shown.text
+    );
     let grown = holds(&ferry).await?.memory.saturating_sub(before.memory);
     assert!(grown < 48 << 10, "{grown} KiB more");
     Ok(())

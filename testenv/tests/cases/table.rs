@@ -83,9 +83,15 @@ cases! {
         R08 r08_a_short_retry_after_is_waited_for_and_a_long_one_is_said [simulated]
             "429 with Retry-After of at most 2 s is waited for once; with a longer one the call fails at once and says when to \
              come again.";
+        R10 r10_a_server_error_is_asked_once_more_and_then_said [simulated]
+            "A read that is answered 500, 503 or 504 is sent once more; then the code is said.",
+            "Nothing is written yet, so there is no write that must not be repeated.";
+        R12 r12_a_refusal_says_what_was_refused_and_to_whom [simulated, real]
+            "403 says verb, kind, namespace and the user as the API server saw them, and which permission to ask for; 401 says \
+             what to check.",
+            "An API server does not say why it takes no token; all reasons are named.";
         R14 r14_a_large_object_is_cut_and_what_is_left_out_is_said [simulated]
-            "An object of 3 MB is cut to what an answer may hold, and how much of how much is shown is said.",
-            "The end of the text is cut; there is no map of the fields.";
+            "An object of 3 MB is answered with a map of its largest fields, and as much of it as an answer may hold.";
         R15 r15_goaway_and_few_streams_fail_no_call [simulated]
             "A server that ends its connection among concurrent reads (GOAWAY), or takes few requests at a time, fails none.";
         R18 r18_a_redirect_is_not_followed_and_no_token_goes_there [simulated]
