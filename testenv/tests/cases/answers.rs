@@ -168,7 +168,7 @@ pub async fn r08_a_short_retry_after_is_waited_for_and_a_long_one_is_said(case: 
     simulator.inject(NAMESPACES, busy(3600), None);
     let asked = Instant::now();
     let failed = fails(&client, "namespaces_list", json!({})).await?;
-    assert!(asked.elapsed() < Duration::from_secs(1), "took {:?}", asked.elapsed());
+    assert!(asked.elapsed() < SLACK, "took {:?}", asked.elapsed());
     assert_eq!(code(&failed), "cluster_busy", "{}", failed.text);
     assert!(failed.text.contains("retry after 3600000 ms"), "{}", failed.text);
     assert_eq!(failed.structured.unwrap_or_default()["retry_after_ms"], 3_600_000);
