@@ -127,10 +127,10 @@ cases! {
              other's credential, and no call fails.";
     }
     scale: {
-        K05 k05_ten_thousand_clusters_are_loaded_and_nobody_is_contacted [simulated]
-            "10,000 clusters are loaded and reloaded without one connection.",
-            "At most 1 s and 60 MB are asserted by the bench with a release build; here, with a debug build, 30 s and four \
-             times the memory.";
+        K05 k05_thousands_of_clusters_are_loaded_and_nobody_is_contacted [simulated]
+            "Thousands of clusters are loaded and reloaded without one connection.",
+            "Played with 4,000 in a debug build, within 30 s and 240 MiB; 10,000 within 1 s and 60 MB is for the bench, with a \
+             release build.";
         K06 k06_a_hundred_reloads_under_load_fail_no_call_and_leave_nothing [simulated, real]
             "100 SIGHUPs under load fail no call; open files, threads and memory stay as they were.",
             "Tasks are seen by what they hold only.";
