@@ -100,6 +100,6 @@ pub(super) struct Link {
 struct Request {
     /// The audience of the intermediate token, usually the issuer of the second realm.
     audience: Option<Text>,
-    /// Its scope.
+    /// The scope of the intermediate token.
     scope: Option<Text>,
 }
