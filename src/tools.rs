@@ -34,6 +34,8 @@ mod rows;
 mod schema;
 
 #[cfg(test)]
+pub(crate) mod panics;
+#[cfg(test)]
 mod tests;
 
 pub use arguments::ListArguments;

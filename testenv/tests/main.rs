@@ -14,6 +14,7 @@ mod cases {
     pub mod reload;
     pub mod scale;
     mod table;
+    pub mod time;
 }
 
 mod lab {

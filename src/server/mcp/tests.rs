@@ -1,5 +1,6 @@
 //! Both generations of the protocol against the service, as hop 1 calls it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +12,13 @@ use tokio_util::sync::CancellationToken;
 mod economy;
 
 use super::McpService;
-use crate::dispatch::CallLimits;
+use crate::dispatch::{CallLimits, Live, Profiles};
+use crate::inventory::Snapshot;
+use crate::policy::{Policy, PolicyConfig};
+use crate::pool::Pool;
 use crate::server::tests::{caller, live, live_with};
 use crate::server::{Limits, RequestIds, SignInCell};
+use crate::telemetry::Scrape;
 
 const MODERN: &str = "2026-07-28";
 
@@ -62,6 +67,39 @@ async fn modern(method: &str, mut params: Value) -> (StatusCode, Value) {
 async fn legacy(method: &str, params: Value) -> (StatusCode, Value) {
     let headers = [("mcp-protocol-version", "2025-06-18")];
     send(request(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}), &headers, true)).await
+}
+
+/// Row P09 of the catalogue of failures, which nobody can bring about from outside.
+#[tokio::test]
+async fn p09_a_panic_in_a_tool_fails_that_call_alone() {
+    let live = live();
+    let catalog = Arc::new(crate::tools::panics::catalog());
+    let before = live.load_full();
+    let (status, generation, calls) = (Arc::clone(&before.status), before.generation, CallLimits::default());
+    let (auth, seal, profiles) = (Arc::clone(&before.auth), Arc::clone(&before.seal), Profiles::default());
+    let inventory = Snapshot::new(Vec::new(), BTreeMap::new());
+    let (policy, pool) = (Policy::new(PolicyConfig::default()), Pool::default());
+    live.store(Arc::new(Live { generation, auth, inventory, policy, pool, catalog, seal, status, calls, profiles }));
+    let service = McpService::new(live.clone(), Limits::default(), false, CancellationToken::new());
+    let call = async |tool: &str| {
+        let headers = [("mcp-protocol-version", "2025-06-18")];
+        let params = json!({"name": tool, "arguments": {}});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        let mut request = request(&message, &headers, true);
+        request.extensions_mut().insert(live.load_full());
+        let response = service.handle(request).await;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let (failed, well) = tokio::join!(call("panics"), call("clusters_list"));
+    assert_eq!(failed["result"]["isError"], true, "{failed}");
+    assert_eq!(failed["result"]["structuredContent"]["code"], "internal", "{failed}");
+    assert!(!failed.to_string().contains("on purpose"), "what it said is for the log: {failed}");
+    assert_ne!(well["result"]["isError"], true, "{well}");
+    assert_ne!(call("clusters_list").await["result"]["isError"], true, "the service lives on");
+    let live = live.load();
+    let counts = live.pool.metrics().scrape(&Scrape { generation, breakers: Vec::new(), reload_failed: false });
+    assert!(counts.contains("kubeferry_tool_calls_total{tool=\"panics\",outcome=\"internal\"} 1"), "{counts}");
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ fn a_row_that_was_not_played_is_named() {
     let r01 = case("R01", &BOTH);
     let target = played(std::slice::from_ref(&r01), &[(&r01, Lab::Simulated, true)]);
     let error = read(&target, &BOTH).unwrap_err().to_string();
-    assert_eq!(error, "R01 (real): was not played");
+    assert!(error.starts_with("R01 (real): was not played"), "{error}");
     read(&target, &[Lab::Simulated]).unwrap();
 }
 

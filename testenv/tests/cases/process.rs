@@ -52,6 +52,20 @@ pub async fn p02_a_second_sigterm_ends_it_at_once(case: &Case) -> anyhow::Result
     Ok(())
 }
 
+/// P09: nobody can bring a panic about from outside, so the unit test of that name plays it, against a tool that panics.
+pub async fn p09_a_panic_fails_its_own_call_alone(_case: &Case) -> anyhow::Result<()> {
+    const TEST: &str = "server::mcp::tests::p09_a_panic_in_a_tool_fails_that_call_alone";
+    const BUILD: Duration = Duration::from_secs(170);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = tokio::process::Command::new(cargo);
+    command.args(["test", "-p", "kubeferry", "--lib", "--locked", "--", "--exact", TEST]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).kill_on_drop(true);
+    let ran = tokio::time::timeout(BUILD, command.output()).await??;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    anyhow::ensure!(ran.status.success() && said.contains("test result: ok. 1 passed"), "{said}");
+    Ok(())
+}
+
 /// P05: twice as many connections as files.
 pub async fn p05_without_file_descriptors_it_recovers(case: &Case) -> anyhow::Result<()> {
     const FILES: u32 = 256;

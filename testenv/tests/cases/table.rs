@@ -112,6 +112,13 @@ cases! {
             "When the server behind an API group does not answer, other groups work, and a call for a kind of it names the \
              group.";
     }
+    time: {
+        R24 r24_a_cut_stream_says_why_it_ended [simulated]
+            "A followed log that ends, or is cut by the API server, ends the answer with the reason in its first line.";
+        R25 r25_a_clock_that_is_off_costs_short_tokens_only [simulated]
+            "With API servers ten minutes ahead and behind, everything works but a token that the server takes for expired.",
+            "The design has no metric for clocks of API servers; doctor measures those of realms.";
+    }
     reload: {
         K01 k01_a_broken_file_keeps_the_last_good_generation [simulated]
             "A configuration that is cut, empty, no UTF-8, or names a cluster twice changes nothing: one log line with the file \
@@ -141,6 +148,9 @@ cases! {
         P05 p05_without_file_descriptors_it_recovers [simulated]
             "With all 256 files open, connections that are there are served; new ones are when files are closed, and the log is \
              not filled.";
+        P09 p09_a_panic_fails_its_own_call_alone [simulated]
+            "A panic in a tool is an internal error of that call and counted; other calls go on.",
+            "Played by a unit test, which this row runs: nobody can bring a panic about from outside.";
         P10 p10_a_wrong_configuration_is_said_with_its_line [simulated]
             "A wrong configuration is a line with file, line, key and fix, and exit status 2; `config check` says the same.",
             "`--check-config` is `config check`.";

@@ -98,6 +98,11 @@ impl Case {
         token
     }
 
+    /// A token that is searched for in the logs at the end.
+    pub fn remember(&self, token: &str) {
+        self.tokens.remember(token);
+    }
+
     /// A folder of this row.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -128,9 +133,15 @@ impl Case {
 
     /// As [`Case::simulator`], set up otherwise.
     pub async fn simulator_of(&self, config: SimConfig) -> anyhow::Result<Simulator> {
+        self.simulator_at(config, 0).await
+    }
+
+    /// As [`Case::simulator_of`], with a clock that is so many seconds ahead.
+    pub async fn simulator_at(&self, config: SimConfig, clock_ahead: i32) -> anyhow::Result<Simulator> {
         let realms = &self.world.realms;
         let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
         let issuer = JwtIssuer::new(&realms.issuer("corp"), keys, "corp-1", "corp:");
+        let issuer = JwtIssuer { clock_ahead, ..issuer };
         let simulator = Simulator::start(config.issuer(issuer).anonymous_health_only()).await?;
         simulator.cluster().allow(Rule::user("corp:alice").reads_everything());
         Ok(simulator)
