@@ -1,5 +1,9 @@
 //! The kinds that a server comes with, as rows of data.
 
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
 use super::columns::Columns;
 use super::types::{ResourceType, Subresource, strings};
 
@@ -80,9 +84,21 @@ impl BuiltIn {
             subresources,
             custom: self.custom,
             columns: Columns::built_in(self.group, self.plural),
-            schema: None,
+            schema: (self.plural == "apibindings").then(|| Arc::new(api_binding())),
         }
     }
+}
+
+/// The part of the schema of an APIBinding that says what is bound, in words of our own.
+fn api_binding() -> Value {
+    json!({"type": "object", "description": "Binds the APIs of an APIExport into this workspace.", "properties": {
+        "spec": {"type": "object", "description": "What is wanted.", "required": ["reference"], "properties": {
+            "reference": {"type": "object", "description": "Where the APIs come from.", "properties": {
+                "export": {"type": "object", "description": "An APIExport.", "required": ["name"], "properties": {
+                    "name": {"type": "string", "description": "Name of the APIExport."},
+                    "path": {"type": "string", "description": "Path of its workspace; empty is this one."}}}}}}},
+        "status": {"type": "object", "description": "What is.", "properties": {
+            "phase": {"type": "string", "enum": ["", "Binding", "Bound"]}}}}})
 }
 
 const SCALE: Extra = ("scale", ("autoscaling", "v1", "Scale"), STATUS);
