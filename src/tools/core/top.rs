@@ -131,9 +131,14 @@ fn name(name: Option<String>, selector: Option<&String>) -> Result<Option<String
     Ok(name)
 }
 
-/// The metrics of a kind: the same plural in the group of metrics.
+/// The metrics of a kind: the same plural in the group of metrics, and objects of a kind of their own (`PodMetrics`).
 fn metrics_of(kind: &ApiResource) -> ApiResource {
-    ApiResource { group: GROUP.to_owned(), version: "v1beta1".to_owned(), ..kind.clone() }
+    ApiResource {
+        group: GROUP.to_owned(),
+        version: "v1beta1".to_owned(),
+        kind: format!("{}Metrics", kind.kind),
+        ..kind.clone()
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,21 +7,26 @@ use crate::policy::Namespaces;
 
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+const VERSION: &str = "metrics.k8s.io/v1beta1";
 
 fn pod(namespace: &str, name: &str, containers: &[(&str, &str, &str)]) -> Value {
     let containers: Vec<Value> = containers
         .iter()
         .map(|(name, cpu, memory)| json!({"name": name, "usage": {"cpu": cpu, "memory": memory}}))
         .collect();
-    json!({"metadata": {"name": name, "namespace": namespace}, "window": "30s", "containers": containers})
+    let metadata = json!({"name": name, "namespace": namespace});
+    json!({"kind": "PodMetrics", "apiVersion": VERSION, "metadata": metadata, "window": "30s", "containers": containers})
 }
 
 fn node(name: &str, cpu: &str, memory: &str) -> Value {
-    json!({"metadata": {"name": name}, "usage": {"cpu": cpu, "memory": memory}})
+    let usage = json!({"cpu": cpu, "memory": memory});
+    json!({"kind": "NodeMetrics", "apiVersion": VERSION, "metadata": {"name": name}, "usage": usage})
 }
 
+/// A list of the kind of its items.
 fn list(items: &[Value]) -> String {
-    json!({"metadata": {}, "items": items}).to_string()
+    let kind = items.iter().filter_map(|item| item["kind"].as_str()).next().unwrap_or_default();
+    json!({"kind": format!("{kind}List"), "metadata": {}, "items": items}).to_string()
 }
 
 #[tokio::test]
@@ -73,7 +78,7 @@ async fn a_namespace_is_taken_where_all_are_not_wanted() {
 #[tokio::test]
 async fn nodes_show_their_share_of_what_they_may_use() {
     let used = list(&[node("small", "250m", "512Mi"), node("large", "2", "1Gi")]);
-    let allocatable = |name: &str, cpu: &str| json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "2Gi"}}});
+    let allocatable = |name: &str, cpu: &str| json!({"kind": "Node", "metadata": {"name": name}, "status": {"allocatable": {"cpu": cpu, "memory": "2Gi"}}});
     let nodes = list(&[allocatable("large", "8"), allocatable("small", "500m")]);
     let answers = [
         (NODES, 200, used.clone()),
