@@ -108,6 +108,12 @@ pub enum Refusal {
     /// Some namespaces are out of bounds, and the kubelet of a node has pods and logs of all of them.
     #[error("some namespaces are out of bounds here, and what a node says is of all of them")]
     Node,
+    /// The kind is out of bounds, and the request is for something that tells of it.
+    #[error("{resource} are out of bounds here, and this tells of them")]
+    TellsOf {
+        /// Qualified plural of what is out of bounds.
+        resource: &'static str,
+    },
     /// Requests of this kind are never sent.
     #[error("{what} is never sent")]
     Never {
@@ -138,16 +144,22 @@ impl Limits {
 
     fn hold_kind(&self, operation: &Operation, wanted: Access) -> Result<(), Refusal> {
         let Some(group) = &operation.group else { return Ok(()) };
-        let denies = |denied: &DeniedKind| {
-            &denied.group == group
-                && (denied.resource == "*" || denied.resource == operation.resource)
-                && (denied.access.is_empty() || denied.access.contains(&wanted))
-        };
-        if self.denied.iter().any(denies) {
+        if self.denies(group, &operation.resource, wanted) {
             let dot = if group.is_empty() { "" } else { "." };
             return Err(Refusal::Kind { resource: format!("{}{dot}{group}", operation.resource) });
         }
-        Ok(())
+        match tells_of(operation) {
+            Some(resource) if self.denies("", resource, Access::Read) => Err(Refusal::TellsOf { resource }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn denies(&self, group: &str, resource: &str, wanted: Access) -> bool {
+        self.denied.iter().any(|denied| {
+            denied.group == group
+                && (denied.resource == "*" || denied.resource == resource)
+                && (denied.access.is_empty() || denied.access.contains(&wanted))
+        })
     }
 
     fn hold_namespace(&self, operation: &Operation) -> Result<(), Refusal> {
@@ -167,6 +179,16 @@ impl Limits {
             None if is_review(operation) => Ok(()),
             None => Err(Refusal::AllNamespaces),
         }
+    }
+}
+
+/// The core kind that an answer tells of by another path: a kubelet has the logs and stats of pods, the metrics API the
+/// names and the use of pods and nodes.
+fn tells_of(operation: &Operation) -> Option<&'static str> {
+    match (operation.group.as_deref(), operation.resource.as_str()) {
+        (Some("metrics.k8s.io"), "pods") => Some("pods"),
+        (Some("metrics.k8s.io"), "nodes") => Some("nodes"),
+        _ => is_kubelet(operation).then_some("pods"),
     }
 }
 
@@ -244,5 +266,32 @@ mod tests {
         assert_eq!(read.hold(&kubelet), Err(Refusal::Node), "it has logs of all namespaces");
         let free = Limits { namespaces: Arc::default(), ..read };
         assert_eq!(free.hold(&kubelet), Ok(()));
+    }
+
+    #[test]
+    fn what_tells_of_a_kind_is_out_of_bounds_with_it() {
+        let denying = |resource: &str, access: Vec<Access>| {
+            let denied = DeniedKind { group: String::new(), resource: resource.into(), access };
+            Limits { denied: Arc::new([denied]), namespaces: Arc::default(), ..limits(Access::Read) }
+        };
+        let kubelet = Operation { subresource: Some("proxy".into()), ..operation("get", Access::Read, "nodes", None) };
+        let metrics = |resource: &str| Operation {
+            group: Some("metrics.k8s.io".into()),
+            ..operation("list", Access::Read, resource, Some("a"))
+        };
+        let of = |resource| Err(Refusal::TellsOf { resource });
+        for access in [vec![], vec![Access::Read]] {
+            let pods = denying("pods", access.clone());
+            assert_eq!((pods.hold(&kubelet), pods.hold(&metrics("pods"))), (of("pods"), of("pods")));
+            assert_eq!(pods.hold(&metrics("nodes")), Ok(()));
+            let nodes = denying("nodes", access.clone());
+            assert_eq!(nodes.hold(&metrics("nodes")), of("nodes"));
+            assert!(matches!(nodes.hold(&kubelet), Err(Refusal::Kind { .. })), "it is of the kind itself");
+            assert_eq!(nodes.hold(&metrics("pods")), Ok(()));
+            let all = denying("*", access);
+            assert_eq!((all.hold(&metrics("pods")), all.hold(&metrics("nodes"))), (of("pods"), of("nodes")));
+        }
+        let writes = denying("pods", vec![Access::Write]);
+        assert_eq!((writes.hold(&kubelet), writes.hold(&metrics("pods"))), (Ok(()), Ok(())), "reading is allowed");
     }
 }

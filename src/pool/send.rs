@@ -143,6 +143,7 @@ impl Sender {
             | Refusal::Namespace { .. }
             | Refusal::AllNamespaces
             | Refusal::Node
+            | Refusal::TellsOf { .. }
             | Refusal::Never { .. } => failure,
         }
     }
