@@ -125,7 +125,7 @@ impl ClusterClient {
     /// # Errors
     /// When discovery cannot be read.
     pub async fn kinds(&self) -> Result<ApiResources, Failure> {
-        discovery::all(self, false).await.map(|served| served.kinds.into())
+        discovery::all(self, false).await.map(|served| served.kinds().cloned().collect())
     }
 
     /// One object.

@@ -54,6 +54,33 @@ pub(super) struct Served {
     silent: Vec<String>,
 }
 
+/// What is served at a place, in documents that others may hold too.
+#[derive(Debug, Default)]
+pub(super) struct Everything {
+    contents: Vec<Arc<Content>>,
+    /// Group-versions whose document could not be read.
+    unread: Vec<String>,
+}
+
+impl Everything {
+    /// In the server's order of preference.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &ApiResource> + Clone {
+        self.served().flat_map(|served| &served.kinds)
+    }
+
+    /// Group-versions of which nothing is known.
+    fn silent(&self) -> impl Iterator<Item = &str> {
+        self.served().flat_map(|served| &served.silent).chain(&self.unread).map(String::as_str)
+    }
+
+    fn served(&self) -> impl Iterator<Item = &Served> + Clone {
+        self.contents.iter().filter_map(|content| match content.as_ref() {
+            Content::Kinds(served) => Some(served),
+            Content::Versions(_) => None,
+        })
+    }
+}
+
 impl Content {
     /// Roughly the memory it takes, for the cache's bound.
     pub(super) fn weight(&self) -> u32 {
@@ -110,14 +137,14 @@ pub(super) async fn kind(
     Err(not_served(client, &wanted, &known))
 }
 
-/// Everything that is served here.
-pub(super) async fn all(client: &ClusterClient, fresh: bool) -> Result<Served, Failure> {
+/// Everything that is served here. Nothing is copied: on a warm path it is asked for with each call.
+pub(super) async fn all(client: &ClusterClient, fresh: bool) -> Result<Everything, Failure> {
     match client.target().cluster.kind {
         ClusterKind::Kcp => each_version(client, fresh).await,
         ClusterKind::Kubernetes | ClusterKind::Kind => {
             let content = client.document(Document::All, fresh).await?;
             match content.as_ref() {
-                Content::Kinds(served) => Ok(served.clone()),
+                Content::Kinds(_) => Ok(Everything { contents: vec![content], unread: Vec::new() }),
                 Content::Versions(_) => each_version(client, fresh).await,
             }
         }
@@ -137,7 +164,7 @@ async fn look(client: &ClusterClient, wanted: &Wanted, fresh: bool) -> Result<Op
         match client.document(document, fresh).await {
             Ok(content) => {
                 let Content::Kinds(served) = content.as_ref() else { return Ok(None) };
-                let found = find::find(&served.kinds, wanted).cloned();
+                let found = find::find(&served.kinds.iter(), wanted).cloned();
                 if found.is_some() || wanted.group_version().is_some() {
                     return Ok(found);
                 }
@@ -146,33 +173,30 @@ async fn look(client: &ClusterClient, wanted: &Wanted, fresh: bool) -> Result<Op
             Err(failure) => return Err(failure),
         }
     }
-    Ok(find::find(&all(client, fresh).await?.kinds, wanted).cloned())
+    Ok(find::find(&all(client, fresh).await?.kinds(), wanted).cloned())
 }
 
-async fn each_version(client: &ClusterClient, fresh: bool) -> Result<Served, Failure> {
+async fn each_version(client: &ClusterClient, fresh: bool) -> Result<Everything, Failure> {
     let groups = client.document(Document::Groups, fresh).await?;
-    let Content::Versions(versions) = groups.as_ref() else { return Ok(Served::default()) };
+    let Content::Versions(versions) = groups.as_ref() else { return Ok(Everything::default()) };
     let core = (String::new(), "v1".to_owned());
     let documents = std::iter::once(core).chain(versions.iter().cloned());
     let read = stream::iter(documents.map(|(group, version)| async move {
         match client.document(Document::Version(group.clone(), version.clone()), fresh).await {
-            Ok(content) => Ok(match content.as_ref() {
-                Content::Kinds(served) => served.clone(),
-                Content::Versions(_) => Served::default(),
-            }),
+            Ok(content) => Ok((Some(content), None)),
             // An aggregated API that is down, or a group that went away in between, costs the others nothing.
-            Err(failure) if failure.kind == FailureKind::NotFound => Ok(Served::default()),
+            Err(failure) if failure.kind == FailureKind::NotFound => Ok((None, None)),
             Err(failure) if failure.kind == FailureKind::Cluster => {
-                Ok(Served { silent: vec![wire::group_version(&group, &version)], ..Served::default() })
+                Ok((None, Some(wire::group_version(&group, &version))))
             }
             Err(failure) => Err(failure),
         }
     }));
     let parts: Vec<_> = read.buffered(AT_ONCE).try_collect().await?;
-    let mut all = Served::default();
-    for part in parts {
-        all.kinds.extend(part.kinds);
-        all.silent.extend(part.silent);
+    let mut all = Everything::default();
+    for (content, unread) in parts {
+        all.contents.extend(content);
+        all.unread.extend(unread);
     }
     Ok(all)
 }
@@ -233,7 +257,7 @@ fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
     })
 }
 
-fn not_served(client: &ClusterClient, wanted: &Wanted, known: &Served) -> Failure {
+fn not_served(client: &ClusterClient, wanted: &Wanted, known: &Everything) -> Failure {
     let what = match client.target().cluster.kind {
         ClusterKind::Kcp => "this workspace",
         ClusterKind::Kubernetes | ClusterKind::Kind => "this cluster",
@@ -245,27 +269,58 @@ fn not_served(client: &ClusterClient, wanted: &Wanted, known: &Served) -> Failur
     }
     let failure =
         Failure::new(FailureKind::NotFound, "kind_not_served", cause).target(client.target().address().to_string());
-    let spellings: Vec<String> =
-        known.kinds.iter().flat_map(|kind| [kind.qualified(), kind.kind.to_lowercase()]).collect();
+    let spellings: Vec<String> = known.kinds().flat_map(|kind| [kind.qualified(), kind.kind.to_lowercase()]).collect();
     let near = names::near(wanted.text(), spellings.iter().map(String::as_str), 5);
     if near.is_empty() { failure } else { failure.hint(format!("Served here: {}", near.join(", "))) }
 }
 
 /// Group-versions that do not answer and may serve what is wanted, at most three.
-fn silent<'a>(known: &'a Served, wanted: &Wanted) -> Vec<&'a str> {
+fn silent<'a>(known: &'a Everything, wanted: &Wanted) -> Vec<&'a str> {
     let group_of = |api_version: &str| api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
     let may = |api_version: &&str| wanted.group().is_none_or(|group| group_of(api_version) == group);
-    known.silent.iter().map(String::as_str).filter(may).take(3).collect()
+    known.silent().filter(may).take(3).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Served, Wanted, silent};
+    use std::sync::Arc;
+
+    use super::{Content, Everything, Served, Wanted, find, silent};
+    use crate::model::ApiResource;
+
+    fn kind(group: &str, plural: &str, short: &str) -> ApiResource {
+        ApiResource {
+            group: group.into(),
+            version: "v1".into(),
+            plural: plural.into(),
+            singular: String::new(),
+            kind: "Kind".into(),
+            short_names: vec![short.into()],
+            namespaced: true,
+            verbs: vec![],
+        }
+    }
+
+    #[test]
+    fn kinds_are_found_in_what_is_shared() {
+        let document = |kinds: Vec<ApiResource>, silent: &str| {
+            Arc::new(Content::Kinds(Served { kinds, silent: vec![silent.into()] }))
+        };
+        let first = document(vec![kind("a.io", "gadgets", "pods")], "x.io/v1");
+        let contents = vec![Arc::clone(&first), document(vec![kind("", "pods", "po")], "y.io/v1")];
+        let all = Everything { contents, unread: vec!["z.io/v1".into()] };
+        let found = |wanted: &str| find::find(&all.kinds(), &Wanted::parse(wanted, None).unwrap());
+        assert_eq!(found("pods").map(ApiResource::qualified).as_deref(), Some("pods"), "over all documents");
+        assert_eq!(found("gadgets").map(ApiResource::qualified).as_deref(), Some("gadgets.a.io"));
+        let Content::Kinds(served) = first.as_ref() else { panic!("it has kinds") };
+        assert!(found("gadgets").is_some_and(|found| std::ptr::eq(found, &served.kinds[0])), "no copy");
+        assert_eq!(all.silent().collect::<Vec<_>>(), ["x.io/v1", "y.io/v1", "z.io/v1"]);
+    }
 
     #[test]
     fn what_does_not_answer_is_named_where_it_may_matter() {
         let silent_ones = ["metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1"].map(str::to_owned).to_vec();
-        let known = Served { kinds: Vec::new(), silent: silent_ones };
+        let known = Everything { contents: Vec::new(), unread: silent_ones };
         let named = |wanted: &str| silent(&known, &Wanted::parse(wanted, None).unwrap());
         assert_eq!(named("nodes.metrics.k8s.io"), ["metrics.k8s.io/v1beta1"]);
         assert_eq!(named("gadgets"), ["metrics.k8s.io/v1beta1", "custom.metrics.k8s.io/v1"]);

@@ -83,8 +83,11 @@ fn is_version(text: &str) -> bool {
 
 /// The first of `kinds`, in the server's order of preference, that is meant; a plural, singular or kind wins over a
 /// short name of an earlier group.
-pub(in crate::pool) fn find<'a>(kinds: &'a [ApiResource], wanted: &Wanted) -> Option<&'a ApiResource> {
-    let fitting = || kinds.iter().filter(|kind| wanted.fits(kind));
+pub(in crate::pool) fn find<'a>(
+    kinds: &(impl Iterator<Item = &'a ApiResource> + Clone),
+    wanted: &Wanted,
+) -> Option<&'a ApiResource> {
+    let fitting = || kinds.clone().filter(|kind| wanted.fits(kind));
     fitting().find(|kind| !kind.short_names.contains(&wanted.name)).or_else(|| fitting().next())
 }
 
@@ -115,7 +118,7 @@ mod tests {
             kind("example.io", "poes", "Poe", &["pods"]),
         ];
         let found = |text: &str, version: Option<&str>| {
-            find(&kinds, &Wanted::parse(text, version).unwrap()).map(ApiResource::qualified)
+            find(&kinds.iter(), &Wanted::parse(text, version).unwrap()).map(ApiResource::qualified)
         };
         assert_eq!(found("po", None).as_deref(), Some("pods"));
         assert_eq!(found("Pod", Some("v1")).as_deref(), Some("pods"));
