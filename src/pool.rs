@@ -19,6 +19,7 @@ mod client;
 pub mod credential;
 mod discovery;
 mod examine;
+mod items;
 mod log;
 mod node;
 mod openapi;
@@ -34,8 +35,9 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClusterClient, Items};
+pub use client::ClusterClient;
 pub use examine::{Presence, presence};
+pub use items::Items;
 pub use log::{FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};
 

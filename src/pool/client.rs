@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::de::DeserializeOwned;
 use url::form_urlencoded;
 
 use super::caches::Caches;
 use super::discovery::{self, Content, Document};
+use super::items::{self, Items, is_asked_for, is_list};
 use super::place;
 use super::reply::clean;
 use super::send::{Ask, Sender};
 use super::stream::Stream;
-use super::table;
+use super::table::{self, TableError};
 use super::transport::Reply;
 use crate::model::{
     ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, LogicalCluster, PathTrust, Place,
@@ -33,34 +34,6 @@ pub struct ClusterClient {
     /// The prefix of every request; changes once when a workspace was made anew under the same path.
     prefix: Mutex<Arc<str>>,
     resolved_again: AtomicBool,
-}
-
-/// A page of objects, of each only what `T` takes.
-#[derive(Debug, serde::Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
-pub struct Items<T> {
-    #[serde(default)]
-    metadata: ItemsMeta,
-    /// The objects. Go servers write an empty list as `null`.
-    #[serde(default = "Vec::new", deserialize_with = "null_as_empty")]
-    pub items: Vec<T>,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-struct ItemsMeta {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-impl<T> Items<T> {
-    /// The API server's continue token, when there are more pages.
-    pub fn continue_token(&self) -> Option<&str> {
-        Some(self.metadata.token.as_str()).filter(|token| !token.is_empty())
-    }
-}
-
-fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl fmt::Debug for ClusterClient {
@@ -142,8 +115,7 @@ impl ClusterClient {
         let path = format!("{}/{name}", collection(kind, namespace)?);
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
         let object = json(&reply).map_err(|failure| self.named(failure))?;
-        // Something before the API server may answer 200 with anything.
-        if !object.is_object() || object["kind"].as_str().is_some_and(|said| said != kind.kind) {
+        if !is_asked_for(&object, &kind.kind, name) {
             return Err(self.named(not_asked_for()));
         }
         Ok(object)
@@ -161,7 +133,11 @@ impl ClusterClient {
         let reply = self.request(&ask).await?;
         let mut table = table::parse(&reply.body).map_err(|error| {
             let failure = Failure::new(FailureKind::Cluster, "unexpected_answer", clean(&error.to_string()));
-            self.named(failure.because(&error).hint("Ask for format=json"))
+            let hint = match &error {
+                TableError::Shape(_) | TableError::Kind(_) => "Ask for format=json",
+                TableError::TooLong => "Narrow it with namespace or labelSelector",
+            };
+            self.named(failure.because(&error).hint(hint))
         })?;
         if let Some(limits) = self.limits_of_namespaces(kind) {
             table.rows.retain(|row| row.cells.first().is_some_and(|name| limits.allows(name)));
@@ -177,7 +153,9 @@ impl ClusterClient {
         let path = list_path(kind, request, None)?;
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
         let mut list = json(&reply).map_err(|failure| self.named(failure))?;
-        if !list["items"].is_array() && !list["items"].is_null() || list["kind"] == "Status" || !list.is_object() {
+        let (kind_of_list, items) = (list["kind"].as_str().unwrap_or_default(), list.get("items"));
+        let fits = items.is_none_or(|items| items.is_array() || items.is_null());
+        if !fits || !is_list(kind_of_list, items.is_some()) {
             return Err(self.named(not_asked_for()));
         }
         if let (Some(limits), Some(items)) = (self.limits_of_namespaces(kind), list["items"].as_array_mut()) {
@@ -201,7 +179,7 @@ impl ClusterClient {
         }
         let path = list_path(kind, request, None)?;
         let reply = self.request(&Ask { cluster_scoped: !kind.namespaced, ..Ask::get(path) }).await?;
-        serde_json::from_slice(&reply.body).map_err(|error| unexpected(&error))
+        items::read(&reply.body).map_err(|failure| self.named(failure))
     }
 
     /// The policy's limits, when `kind` is Namespace, or OpenShift's name for it, and some are out of bounds: those are
@@ -369,11 +347,11 @@ fn json(reply: &Reply) -> Result<serde_json::Value, Failure> {
 }
 
 /// JSON, and another thing than what was asked for.
-fn not_asked_for() -> Failure {
+pub(super) fn not_asked_for() -> Failure {
     Failure::new(FailureKind::Cluster, "unexpected_answer", "the answer is not the object that was asked for")
 }
 
-fn unexpected(error: &serde_json::Error) -> Failure {
+pub(super) fn unexpected(error: &serde_json::Error) -> Failure {
     Failure::new(FailureKind::Cluster, "unexpected_answer", "the answer is not the JSON that was asked for")
         .because(error)
 }

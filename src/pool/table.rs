@@ -6,10 +6,17 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::items::Bounded;
 use crate::model::{Column, Row, Table};
 
 /// What a list is asked for: a Table, or plain JSON from servers and kinds that have none.
 pub(super) const ACCEPT: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+/// Rows of one answer, at most. Servers that know no pages answer with all rows at once, of which a page is then shown,
+/// so they may be more than were asked for.
+const MAX_ROWS: usize = 20_000;
+/// Columns that are kept, at most, and cells of a row.
+const MAX_COLUMNS: usize = 64;
 
 /// Why an answer is not a Table.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +27,9 @@ pub(super) enum TableError {
     /// It is something else.
     #[error("the answer is a {0}, not a Table")]
     Kind(String),
+    /// It has more rows than are taken.
+    #[error("the answer has more than {MAX_ROWS} rows")]
+    TooLong,
 }
 
 #[derive(Deserialize)]
@@ -29,9 +39,9 @@ struct Wire<'a> {
     #[serde(default)]
     metadata: WireList,
     #[serde(rename = "columnDefinitions", default, deserialize_with = "null_as_empty")]
-    columns: Vec<WireColumn>,
+    columns: Bounded<WireColumn, MAX_COLUMNS>,
     #[serde(default, deserialize_with = "null_as_empty")]
-    rows: Vec<WireRow>,
+    rows: Bounded<WireRow, MAX_ROWS>,
 }
 
 #[derive(Deserialize, Default)]
@@ -52,7 +62,7 @@ struct WireColumn {
 #[derive(Deserialize)]
 struct WireRow {
     #[serde(default, deserialize_with = "null_as_empty")]
-    cells: Vec<Cell>,
+    cells: Bounded<Cell, MAX_COLUMNS>,
     #[serde(default)]
     object: Option<WireObject>,
 }
@@ -69,7 +79,7 @@ struct WireMetadata {
     namespace: Option<String>,
 }
 
-fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -120,11 +130,15 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<String, A::Error> {
-        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut first = true;
         while let Some(Cell(part)) = seq.next_element()? {
-            parts.push(part);
+            if !std::mem::take(&mut first) {
+                text.push(',');
+            }
+            text.push_str(&part);
         }
-        Ok(parts.join(","))
+        Ok(text)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
@@ -139,10 +153,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Table, TableError> {
     if wire.kind != "Table" {
         return Err(TableError::Kind(wire.kind.chars().take(60).collect()));
     }
-    let columns = wire.columns.into_iter().map(|column| Column { name: column.name, priority: column.priority });
-    let rows = wire.rows.into_iter().map(|row| Row {
+    if wire.rows.cut {
+        return Err(TableError::TooLong);
+    }
+    let columns = wire.columns.items.into_iter().map(|column| Column { name: column.name, priority: column.priority });
+    let rows = wire.rows.items.into_iter().map(|row| Row {
         namespace: row.object.and_then(|object| object.metadata).and_then(|metadata| metadata.namespace),
-        cells: row.cells.into_iter().map(|Cell(text)| text).collect(),
+        cells: row.cells.items.into_iter().map(|Cell(text)| text).collect(),
     });
     Ok(Table {
         columns: columns.collect(),
@@ -154,7 +171,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Table, TableError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TableError, parse};
+    use serde_json::json;
+
+    use super::{MAX_COLUMNS, MAX_ROWS, TableError, parse};
 
     #[test]
     fn cells_become_text() {
@@ -167,6 +186,19 @@ mod tests {
         assert_eq!(table.rows[0].namespace.as_deref(), Some("x"));
         assert_eq!((table.continue_token.as_deref(), table.remaining), (Some("abc"), Some(7)));
         assert_eq!(table.columns[1].priority, 1);
+    }
+
+    #[test]
+    fn rows_and_columns_are_bounded() {
+        let table = |rows: usize, cells: usize| {
+            let columns = vec![json!({"name": "c"}); cells];
+            let rows = vec![json!({"cells": vec![1; cells]}); rows];
+            json!({"kind": "Table", "columnDefinitions": columns, "rows": rows}).to_string()
+        };
+        assert_eq!(parse(table(MAX_ROWS, 1).as_bytes()).unwrap().rows.len(), MAX_ROWS);
+        assert!(matches!(parse(table(MAX_ROWS + 1, 1).as_bytes()), Err(TableError::TooLong)));
+        let wide = parse(table(1, MAX_COLUMNS + 9).as_bytes()).unwrap();
+        assert_eq!((wide.columns.len(), wide.rows[0].cells.len()), (MAX_COLUMNS, MAX_COLUMNS));
     }
 
     #[test]

@@ -21,6 +21,8 @@ const GROUP: &str = "metrics.k8s.io";
 const PAGE: u32 = 250;
 /// Requests for one list, at most.
 const PAGES: usize = 40;
+/// Objects of all requests, at most: metrics servers know no pages and answer with all at once.
+const MOST: usize = 50_000;
 
 /// `pods_top`.
 pub(super) struct PodsTop;
@@ -311,7 +313,12 @@ async fn all<T: DeserializeOwned>(
     for _ in 0..PAGES {
         let page = client.list_as::<T>(kind, &request).await?;
         request.continue_token = page.continue_token().map(Into::into);
-        found.extend(page.items);
+        let (cut, room) = (page.cut, MOST - found.len());
+        let full = page.items.len() > room;
+        found.extend(page.items.into_iter().take(room));
+        if cut || full {
+            break;
+        }
         if request.continue_token.is_none() {
             return Ok((found, false));
         }

@@ -116,3 +116,24 @@ async fn what_of_the_metrics_api_is_missing_is_named() {
     let failure = world.call("pods_top", json!({})).await.unwrap_err();
     assert!(failure.code == "forbidden" && failure.to_string().contains("verb list on pods"), "{failure}");
 }
+
+#[tokio::test]
+async fn a_warm_call_sends_one_request() {
+    let world = World::new(&[(PODS, 200, list(&[pod("shop", "web", &[])]))], Namespaces::default()).await;
+    world.call("pods_top", json!({})).await.unwrap();
+    let before = world.asked("");
+    world.call("pods_top", json!({})).await.unwrap();
+    assert_eq!(world.asked("") - before, 1);
+}
+
+#[tokio::test]
+async fn another_answer_is_no_empty_list() {
+    for foreign in [json!({"ok": true}), json!({}), json!({"kind": "Status", "items": []})] {
+        let answers = [(PODS, 200, foreign.to_string()), (NODES, 200, foreign.to_string())];
+        let world = World::new(&answers, Namespaces::default()).await;
+        for tool in ["pods_top", "nodes_top"] {
+            let failure = world.call(tool, json!({})).await.unwrap_err();
+            assert_eq!(failure.code, "unexpected_answer", "{tool}: {failure}");
+        }
+    }
+}
