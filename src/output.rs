@@ -287,7 +287,8 @@ fn projected(list: Listing<Value>, kind: &str, columns: &[String]) -> Result<Lis
     mask::document(&mut content, Some(kind));
     let (continue_token, remaining) = rest_of(&content);
     let items = content.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let table = Table { continue_token, remaining, ..project::table(items, &project::columns(columns)?) };
+    let table =
+        Table { continue_token, remaining, ..project::table(items, &project::columns(columns)?, &page.window()) };
     Ok(Listing { resource, content: table, page, narrow })
 }
 
@@ -347,7 +348,9 @@ fn objects(
     mask::document(&mut content, Some(kind));
     let items = content.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let format = if presentation.format == Format::Json { Format::Json } else { Format::Yaml };
-    let texts = documents(items.get(page.offset..).unwrap_or_default(), format)?;
+    let window = page.window();
+    let within = items.get(window.start..window.end.min(items.len())).unwrap_or_default();
+    let texts = documents(within, format)?;
     let sheet = Sheet {
         resource: &resource,
         narrow,

@@ -1,5 +1,7 @@
 //! Which part of a list a call shows, and how much room it has.
 
+use std::ops::Range;
+
 /// Rows per page unless the caller asks: about what fits the budget of a narrow table.
 pub const DEFAULT_ROWS: u32 = 100;
 /// Objects per page unless the caller asks, for `json` and `yaml`.
@@ -24,6 +26,13 @@ impl Page {
     /// The first page.
     pub fn first(limit: u32) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// The rows that an answer may show, and one more, which tells whether there are others. A server may send more rows
+    /// than were asked for.
+    pub(super) fn window(&self) -> Range<usize> {
+        self.offset
+            ..self.offset.saturating_add(usize::try_from(self.limit).unwrap_or(usize::MAX).max(1)).saturating_add(1)
     }
 }
 

@@ -1,16 +1,24 @@
 //! Parts of objects: columns of the caller's own, the fields of one object that were asked for, and the map of an object
 //! that is too large. Objects come here masked.
 
+use std::io;
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::neutral;
 use super::path::{Path, joined};
+use super::table::MAX_CELL;
 use crate::model::{Column, Failure, Row, Table, names};
 
 /// Most fields that one call may ask for.
 const MAX_FIELDS: usize = 32;
+/// Most columns beside one with a path of its own, that one counted.
+const MAX_COLUMNS: usize = 16;
 /// Most values of one cell.
 const MAX_VALUES: usize = 32;
+/// Bytes that are kept of a cell: no fewer than a table shows, whatever its characters are.
+const CELL_BYTES: usize = 4 * (MAX_CELL + 1);
 /// Lines of the map of a large object, at most.
 const MAP_LINES: usize = 24;
 /// A field with less than this part of the object is not looked into.
@@ -28,9 +36,20 @@ pub(super) fn is_own(column: &str) -> bool {
 /// Columns of a table made of whole objects, `HEADER:path` or one of those that every object has.
 ///
 /// # Errors
-/// When one of them is neither.
+/// When one of them is neither, stands twice, or when there are too many.
 pub(super) fn columns(wanted: &[String]) -> Result<Vec<(String, Path)>, Failure> {
-    wanted.iter().map(|column| one_column(column)).collect()
+    if wanted.len() > MAX_COLUMNS {
+        return Err(Failure::arguments(format!("with paths there may be at most {MAX_COLUMNS} columns")));
+    }
+    let mut columns: Vec<(String, Path)> = Vec::new();
+    for column in wanted {
+        let (header, path) = one_column(column)?;
+        if columns.iter().any(|(known, other)| *known == header || *other == path) {
+            return Err(Failure::arguments(format!("column {} stands twice", names::quote(column))));
+        }
+        columns.push((header, path));
+    }
+    Ok(columns)
 }
 
 fn one_column(column: &str) -> Result<(String, Path), Failure> {
@@ -50,26 +69,61 @@ fn one_column(column: &str) -> Result<(String, Path), Failure> {
     Ok((column.trim().to_uppercase(), Path::parse(path)?))
 }
 
-/// The table of `columns` over the items of a list.
-pub(super) fn table(items: &[Value], columns: &[(String, Path)]) -> Table {
+/// The table of `columns` over the items of a list. Only the rows of `window` get cells: an answer shows no other.
+pub(super) fn table(items: &[Value], columns: &[(String, Path)], window: &Range<usize>) -> Table {
     let cells = |item: &Value| columns.iter().map(|(_, path)| cell(&path.find(item))).collect();
+    let row = |(at, item): (usize, &Value)| Row {
+        namespace: None,
+        cells: if window.contains(&at) { cells(item) } else { Vec::new() },
+    };
     Table {
         columns: columns.iter().map(|(header, _)| Column { name: header.clone(), priority: 0 }).collect(),
-        rows: items.iter().map(|item| Row { namespace: None, cells: cells(item) }).collect(),
+        rows: items.iter().enumerate().map(row).collect(),
         ..Table::default()
     }
 }
 
+/// At most [`CELL_BYTES`] of the values, however large they are.
 fn cell(found: &[&Value]) -> String {
     if found.is_empty() {
         return "<none>".to_owned();
     }
-    let text = |value: &&Value| value.as_str().map_or_else(|| value.to_string(), Into::into);
-    let mut cells: Vec<String> = found.iter().take(MAX_VALUES).map(text).collect();
-    if found.len() > MAX_VALUES {
-        cells.push(format!("… +{}", found.len() - MAX_VALUES));
+    let mut cell = Cell(Vec::new());
+    for (at, value) in found.iter().take(MAX_VALUES).enumerate() {
+        cell.text(if at > 0 { "," } else { "" });
+        match value {
+            Value::String(text) => cell.text(text),
+            // The only error is that the cell is full: then it keeps what it has.
+            value => drop(serde_json::to_writer(&mut cell, value)),
+        }
     }
-    cells.join(",")
+    if found.len() > MAX_VALUES {
+        cell.text(&format!(",… +{}", found.len() - MAX_VALUES));
+    }
+    // The last character may be cut in the middle.
+    cell.0.utf8_chunks().next().map_or("", |whole| whole.valid()).to_owned()
+}
+
+/// Bytes up to [`CELL_BYTES`]; the rest is refused, so that whoever writes stops.
+struct Cell(Vec<u8>);
+
+impl Cell {
+    fn text(&mut self, text: &str) {
+        let room = CELL_BYTES - self.0.len();
+        self.0.extend_from_slice(text.as_bytes().get(..room).unwrap_or(text.as_bytes()));
+    }
+}
+
+impl io::Write for Cell {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(CELL_BYTES - self.0.len());
+        self.0.extend(bytes.iter().take(taken));
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads the fields that a call asks for.
@@ -155,7 +209,7 @@ fn size(value: &Value) -> usize {
 mod tests {
     use serde_json::json;
 
-    use super::{cell, columns, fields, map, table};
+    use super::{CELL_BYTES, cell, columns, fields, map, table};
 
     fn texts(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -168,7 +222,7 @@ mod tests {
             json!({"metadata": {"name": "a"}, "spec": {"replicas": 2, "containers": [{"image": "x"}, {"image": "y"}]}}),
             json!({"metadata": {"name": "b"}}),
         ];
-        let table = table(&items, &wanted);
+        let table = table(&items, &wanted, &(0..9));
         let headers: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!(headers, ["NAME", "IMAGE", "R"]);
         assert_eq!(table.rows[0].cells, ["a", "x,y", "2"]);
@@ -177,6 +231,29 @@ mod tests {
         assert!(failure.starts_with("column \"READY\" cannot stand beside columns with a path. Beside"), "{failure}");
         let many: Vec<_> = (0..40).map(|n| json!(n)).collect();
         assert!(cell(&many.iter().collect::<Vec<_>>()).ends_with(",31,… +8"));
+    }
+
+    #[test]
+    fn own_columns_take_little_however_large_the_objects_are() {
+        let object = json!({"metadata": {"name": "a"}, "data": {"a": "é".repeat(500_000), "b": vec![1; 500_000]}});
+        let wanted = columns(&texts(&["D:.data", "A:.data.a", "B:.data.b", "ALL:.data.b[*]", "name"])).unwrap();
+        let table = table(&[object.clone(), object], &wanted, &(0..1));
+        assert!(table.rows[0].cells.iter().all(|cell| cell.len() <= CELL_BYTES), "{:?}", table.rows[0].cells);
+        assert!(table.rows[0].cells[0].starts_with("{\"a\":\"éé") && table.rows[0].cells[2].starts_with("[1,1,"));
+        assert!(table.rows[0].cells[..3].iter().all(|cell| cell.chars().count() > 256));
+        assert_eq!(table.rows[0].cells[1].trim_end_matches('é'), "", "no half of a character is left");
+        assert!(table.rows.len() == 2 && table.rows[1].cells.is_empty(), "a row that is not shown costs nothing");
+    }
+
+    #[test]
+    fn own_columns_are_few_and_stand_once() {
+        let many: Vec<String> = (0..17).map(|at| format!("C{at}:.spec.c{at}")).collect();
+        assert!(columns(&many[..16]).is_ok());
+        assert_eq!(columns(&many).unwrap_err().to_string(), "with paths there may be at most 16 columns");
+        for twice in [["A:.spec", "B:{.spec}"], ["A:.spec", "a:.status"], ["NAME", "N:.metadata.name"]] {
+            let failure = columns(&texts(&twice)).unwrap_err().to_string();
+            assert!(failure.ends_with(" stands twice"), "{failure}");
+        }
     }
 
     #[test]

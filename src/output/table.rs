@@ -7,7 +7,7 @@ use crate::model::{Failure, Row, Table, names};
 use super::{Format, Presentation, mask, neutral};
 
 /// Longest cell in a table, in characters.
-const MAX_CELL: usize = 256;
+pub(super) const MAX_CELL: usize = 256;
 
 /// The columns that an answer shows.
 pub(super) struct Shown<'a> {
