@@ -22,7 +22,7 @@ mod tests;
 
 pub use mask::{MARKER, has_marker};
 pub use neutral::neutralise;
-pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, MAX_LIMIT, Page};
+pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, Form, MAX_LIMIT, Page};
 pub use seal::{Bound, HANDLE_LIFETIME, MAX_HANDLE, Seal, SealError};
 
 use sheet::{Frame, Item, Sheet, cut_text};
@@ -59,12 +59,22 @@ impl Output {
 pub enum Body {
     /// Rows.
     Table(Listing<Table>),
+    /// Rows of which some come first.
+    Sorted {
+        /// The rows in the API server's order.
+        list: Listing<Table>,
+        /// Whether each row comes first.
+        first: Vec<bool>,
+    },
     /// Rows that stand for several objects each.
     Groups {
-        /// One row per group; the table's continue token and remaining count are those of the objects.
+        /// One row per group, in the API server's order of their first objects; the table's continue token and remaining
+        /// count are those of the objects.
         list: Listing<Table>,
         /// How many objects each row stands for.
         sizes: Vec<usize>,
+        /// Whether each row comes first.
+        first: Vec<bool>,
     },
     /// A page of whole objects: a Kubernetes List.
     Objects {
@@ -193,12 +203,15 @@ pub fn render(
     let room = |budget: usize| budget.saturating_sub(around);
     let text = room(presentation.budget.text);
     let body = match output.body {
-        Body::Table(list) => sheet_of_table(&list, None, presentation, next_page, around)?,
-        Body::Groups { list, sizes } => sheet_of_table(&list, Some(&sizes), presentation, next_page, around)?,
+        Body::Table(list) => sheet_of_table(&list, None, &[], presentation, next_page, around)?,
+        Body::Sorted { list, first } => sheet_of_table(&list, None, &first, presentation, next_page, around)?,
+        Body::Groups { list, sizes, first } => {
+            sheet_of_table(&list, Some(&sizes), &first, presentation, next_page, around)?
+        }
         Body::Objects { list, kind } if !presentation.format.wants_objects() => {
             let list = projected(list, &kind, &presentation.columns)?;
             let whole = Presentation { columns: Vec::new(), ..presentation.clone() };
-            sheet_of_table(&list, None, &whole, next_page, around)?
+            sheet_of_table(&list, None, &[], &whole, next_page, around)?
         }
         Body::Objects { list, kind } => {
             if !presentation.columns.is_empty() {
@@ -298,40 +311,47 @@ fn rest_of(list: &Value) -> (Option<String>, Option<u64>) {
     (token.map(Into::into), list.pointer("/metadata/remainingItemCount").and_then(Value::as_u64))
 }
 
-/// A table whose rows stand for as many objects as `sizes` say; for one each without it.
+/// A table whose rows stand for as many objects as `sizes` say; for one each without it. On a page of which nothing was
+/// shown the rows that `first` marks come first.
 fn sheet_of_table(
     list: &Listing<Table>,
     sizes: Option<&[usize]>,
+    first: &[bool],
     presentation: &Presentation,
     next_page: impl FnOnce(&Page) -> Option<String>,
     around: usize,
 ) -> Result<String, Failure> {
-    let table = &list.content;
+    let (table, page) = (&list.content, &list.page);
     let shown = table::Shown::pick(table, presentation)?;
     let budget = presentation.budget;
     let header = shown.header();
-    let skip = first_row(sizes, list.page.offset);
+    let mut rows = places(table.rows.len(), sizes, page.offset);
+    if page.form == Form::Fresh {
+        rows.sort_by_key(|place| !first.get(place.row).copied().unwrap_or(false));
+    }
+    let picked = rows.iter().take(page.window().len()).map(|place| place.row);
     let (budget, header, frame, texts) = match presentation.format {
         Format::Table | Format::Wide => {
             let frame = Frame { before: "\n", between: "\n", after: "" };
-            (budget.table, header, frame, shown.lines(skip).collect())
+            (budget.table, header, frame, shown.lines(picked).collect())
         }
         format @ (Format::Json | Format::Yaml) => {
-            let items = shown.objects(skip);
+            let items = shown.objects(picked);
             (budget.text, String::new(), frame_of(format), documents(&items, format)?)
         }
     };
-    let rows_at = |at: usize| sizes.and_then(|sizes| sizes.get(skip + at)).copied().unwrap_or(1);
-    let items = texts.into_iter().enumerate().map(|(at, text)| Item { text, rows: rows_at(at) }).collect();
+    let items = texts.into_iter().zip(&rows).map(|(text, place)| Item { text, rows: place.size }).collect();
     let sheet = Sheet {
         resource: &list.resource,
         narrow: list.narrow,
-        page: &list.page,
+        page,
         rows: sizes.map_or(table.rows.len(), |sizes| sizes.iter().sum()),
         token: table.continue_token.clone(),
         remaining: table.remaining,
         frame,
         items,
+        starts: rows.iter().map(|place| place.at).collect(),
+        form: if sizes.is_some() { Form::Groups } else { Form::Rows },
     };
     Ok(sheet.print(&header, budget.saturating_sub(around), next_page))
 }
@@ -359,23 +379,31 @@ fn objects(
         token,
         remaining,
         frame: frame_of(format),
-        items: texts.into_iter().map(Item::from).collect(),
+        items: texts.into_iter().map(|text| Item { text, rows: 1 }).collect(),
+        starts: (page.offset..items.len()).collect(),
+        form: Form::Rows,
     };
     Ok(sheet.print("", budget, next_page))
 }
 
-/// The row that follows the first `offset` objects.
-fn first_row(sizes: Option<&[usize]>, offset: usize) -> usize {
-    let Some(sizes) = sizes else { return offset };
-    let mut before = 0;
-    sizes
-        .iter()
-        .take_while(|size| {
-            let shown = before < offset;
-            before += **size;
-            shown
-        })
-        .count()
+/// A row and the objects that it stands for.
+struct Place {
+    row: usize,
+    size: usize,
+    /// Objects before it.
+    at: usize,
+}
+
+/// The rows that were not shown when the first `offset` objects were. A row of which only a part was comes again: groups may
+/// be others by now, and to see a pod twice is better than never.
+fn places(rows: usize, sizes: Option<&[usize]>, offset: usize) -> Vec<Place> {
+    let size = |row| sizes.and_then(|sizes: &[usize]| sizes.get(row)).copied().unwrap_or(1);
+    let all = (0..rows).scan(0, |before, row| {
+        let place = Place { row, size: size(row), at: *before };
+        *before += place.size;
+        Some(place)
+    });
+    all.filter(|place| place.at + place.size > offset).collect()
 }
 
 fn frame_of(format: Format) -> Frame {

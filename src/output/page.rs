@@ -20,6 +20,21 @@ pub struct Page {
     pub offset: usize,
     /// Rows of the pages before this one.
     pub before: u64,
+    /// What the answers before this one made of this page.
+    pub form: Form,
+}
+
+/// What an answer is to make of a page of a list. Once a part of the page was shown, the rest comes in the API server's
+/// order: what needs a look may be another set by then, and a row that moves across the offset would be lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Nothing of the page was shown: what needs a look comes first, and a long page may come in groups.
+    #[default]
+    Fresh,
+    /// The rest comes as rows.
+    Rows,
+    /// The rest comes in groups: the offset counts the objects of the groups before it.
+    Groups,
 }
 
 impl Page {

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::model::key::KeyHasher;
 use crate::model::{Failure, Principal};
 
-use super::page::Page;
+use super::page::{Form, Page};
 
 /// How long a continue handle opens. API servers keep a list's snapshot for 5 to 15 minutes.
 pub const HANDLE_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -158,20 +158,25 @@ impl Bound<'_> {
     }
 }
 
-/// Expiry, offset, rows before, whether the token was base64url, token. API servers' tokens are base64url of JSON;
+/// Expiry, offset, rows before, form, whether the token was base64url, token. API servers' tokens are base64url of JSON;
 /// without that layer a quarter fits more.
 fn pack(expires: u64, page: &Page) -> Option<Vec<u8>> {
     let mut plain = expires.to_be_bytes().to_vec();
     plain.extend(u32::try_from(page.offset).ok()?.to_be_bytes());
     plain.extend(page.before.to_be_bytes());
+    plain.push(match page.form {
+        Form::Fresh => 0,
+        Form::Rows => 1,
+        Form::Groups => 2,
+    });
     let token = page.token.as_deref();
     let raw = token.and_then(|token| URL_SAFE_NO_PAD.decode(token).ok());
-    let (form, bytes) = match (token, raw) {
+    let (packed, bytes) = match (token, raw) {
         (None, _) => (0, Vec::new()),
         (Some(_), Some(raw)) => (1, raw),
         (Some(token), None) => (2, token.as_bytes().to_vec()),
     };
-    plain.push(form);
+    plain.push(packed);
     plain.extend(bytes);
     Some(plain)
 }
@@ -180,14 +185,21 @@ fn unpack(plain: &[u8], limit: u32) -> Option<(u64, Page)> {
     let (expires, rest) = plain.split_first_chunk()?;
     let (offset, rest) = rest.split_first_chunk()?;
     let (before, rest) = rest.split_first_chunk()?;
-    let (form, token) = rest.split_first()?;
-    let token = match form {
+    let (form, rest) = rest.split_first()?;
+    let form = match form {
+        0 => Form::Fresh,
+        1 => Form::Rows,
+        2 => Form::Groups,
+        _ => return None,
+    };
+    let (packed, token) = rest.split_first()?;
+    let token = match packed {
         0 => None,
         1 => Some(URL_SAFE_NO_PAD.encode(token)),
         _ => Some(String::from_utf8(token.to_vec()).ok()?),
     };
     let offset = usize::try_from(u32::from_be_bytes(*offset)).ok()?;
-    Some((u64::from_be_bytes(*expires), Page { limit, token, offset, before: u64::from_be_bytes(*before) }))
+    Some((u64::from_be_bytes(*expires), Page { limit, token, offset, before: u64::from_be_bytes(*before), form }))
 }
 
 #[cfg(test)]
@@ -199,7 +211,7 @@ mod tests {
 
     use super::{Bound, HANDLE_LIFETIME, MAX_HANDLE, Seal, SealError, URL_SAFE_NO_PAD};
     use crate::model::{Admission, Principal, RealmName};
-    use crate::output::Page;
+    use crate::output::{Form, Page};
     use base64::Engine as _;
 
     fn principal(iss: &str, sub: &str) -> Principal {
@@ -231,7 +243,7 @@ mod tests {
         let alice = principal("https://a", "1");
         let args = arguments(&json!({"kind": "Pod", "namespace": "a"}));
         let bound = Bound { principal: &alice, tool: "resources_list", target: "c1", arguments: &args };
-        let page = Page { limit: 50, token: Some("abc+/=".into()), offset: 7, before: 500 };
+        let page = Page { limit: 50, token: Some("abc+/=".into()), offset: 7, before: 500, form: Form::Groups };
         let handle = seal.continue_handle(&bound, &page, now).unwrap();
         assert_eq!(seal.open_continue(&bound, &handle, 50, now).unwrap(), page);
         assert!(!handle.contains("abc"));
@@ -273,7 +285,7 @@ mod tests {
         let alice = principal("i", "s");
         let args = Map::new();
         let bound = Bound { principal: &alice, tool: "t", target: "", arguments: &args };
-        let page = |length: usize| Page { limit: 1, token: Some("A".repeat(length)), offset: 0, before: 0 };
+        let page = |length: usize| Page { token: Some("A".repeat(length)), ..Page::first(1) };
         assert!(
             seal.continue_handle(&bound, &page(440), SystemTime::now())
                 .is_some_and(|handle| handle.len() <= MAX_HANDLE)
@@ -288,7 +300,8 @@ mod tests {
             let alice = principal("i", "s");
             let args = Map::new();
             let bound = Bound { principal: &alice, tool: "t", target: "", arguments: &args };
-            let page = Page { limit: 9, token, offset: offset as usize, before };
+            let form = [Form::Fresh, Form::Rows, Form::Groups][offset as usize % 3];
+            let page = Page { limit: 9, token, offset: offset as usize, before, form };
             let now = SystemTime::now();
             if let Some(handle) = seal.continue_handle(&bound, &page, now) {
                 prop_assert!(handle.len() <= MAX_HANDLE);

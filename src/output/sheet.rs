@@ -1,7 +1,7 @@
 //! A page of a list inside its room: what fits, what was left out, and how to see the rest.
 
 use super::neutral;
-use super::page::{Budget, Page};
+use super::page::{Budget, Form, Page};
 use super::seal::MAX_HANDLE;
 
 /// Room that the line about what was left out may take, beside its handle and the resource's name.
@@ -35,8 +35,12 @@ pub(super) struct Sheet<'a> {
     /// Objects after this page, if known.
     pub(super) remaining: Option<u64>,
     pub(super) frame: Frame,
-    /// The items from the page's offset.
+    /// The items from the page's offset: as many as may be shown, and one more.
     pub(super) items: Vec<Item>,
+    /// Of these items and all behind them: how many rows of the page stand before each, in the API server's order.
+    pub(super) starts: Vec<usize>,
+    /// The form of this page.
+    pub(super) form: Form,
 }
 
 /// One line or document of a list.
@@ -44,12 +48,6 @@ pub(super) struct Item {
     pub(super) text: String,
     /// Rows of the list that it stands for.
     pub(super) rows: usize,
-}
-
-impl From<String> for Item {
-    fn from(text: String) -> Self {
-        Self { text, rows: 1 }
-    }
 }
 
 impl Sheet<'_> {
@@ -67,7 +65,7 @@ impl Sheet<'_> {
             return whole.text + &ending;
         }
         let fitted = self.fit(header, budget.saturating_sub(FOOTER + resource.len() + MAX_HANDLE), limit);
-        let handle = next_page(&self.next(fitted.rows));
+        let handle = next_page(&self.next(fitted.shown));
         let footer = self.footer(fitted.rows, &resource, handle.as_deref());
         let line_end = if fitted.text.ends_with('\n') { "" } else { "\n" };
         format!("{}{line_end}{footer}", fitted.text)
@@ -96,16 +94,17 @@ impl Sheet<'_> {
         Fitted { text, shown, rows }
     }
 
-    /// Where the next answer starts after `shown` more rows.
+    /// Where the next answer starts after `shown` items: at the first row that was not shown, in the API server's order. A
+    /// row behind it that was shown ahead of its place is shown once more there.
     fn next(&self, shown: usize) -> Page {
         let page = self.page;
-        let offset = page.offset + shown;
+        let offset = self.starts.iter().skip(shown).min().copied().unwrap_or(self.rows);
         match &self.token {
             Some(token) if offset >= self.rows => {
                 let before = page.before + self.rows as u64;
-                Page { limit: page.limit, token: Some(token.clone()), offset: 0, before }
+                Page { limit: page.limit, token: Some(token.clone()), offset: 0, before, form: Form::Fresh }
             }
-            Some(_) | None => Page { offset, ..page.clone() },
+            Some(_) | None => Page { offset, form: self.form, ..page.clone() },
         }
     }
 
@@ -132,7 +131,7 @@ impl Sheet<'_> {
         if skipped == 0 {
             return String::new();
         }
-        let last = skipped + self.items.iter().map(|item| item.rows as u64).sum::<u64>();
+        let last = self.page.before + self.rows as u64;
         format!("\n# {}-{last} of {last} {resource} shown: the end\n", skipped + 1)
     }
 }

@@ -51,30 +51,27 @@ impl<'a> Shown<'a> {
         self.headers.join("\t")
     }
 
-    /// One line per row from `offset`, without line ends.
-    pub(super) fn lines(&self, offset: usize) -> impl Iterator<Item = String> {
-        self.rows(offset).map(|cells| cells.iter().map(|cell| cut(cell)).collect::<Vec<_>>().join("\t"))
+    /// One line for each of the `rows`, without line ends.
+    pub(super) fn lines(&self, rows: impl Iterator<Item = usize>) -> impl Iterator<Item = String> {
+        self.rows(rows).map(|cells| cells.iter().map(|cell| cut(cell)).collect::<Vec<_>>().join("\t"))
     }
 
-    /// One JSON object per row from `offset`, keyed by header.
-    pub(super) fn objects(&self, offset: usize) -> Vec<Value> {
+    /// One JSON object for each of the `rows`, keyed by header.
+    pub(super) fn objects(&self, rows: impl Iterator<Item = usize>) -> Vec<Value> {
         let object = |cells: Vec<String>| {
             let pairs = self.headers.iter().cloned().zip(cells.into_iter().map(Value::String));
             Value::Object(pairs.collect::<Map<_, _>>())
         };
-        self.rows(offset).map(object).collect()
+        self.rows(rows).map(object).collect()
     }
 
-    fn rows(&self, offset: usize) -> impl Iterator<Item = Vec<String>> {
+    fn rows(&self, rows: impl Iterator<Item = usize>) -> impl Iterator<Item = Vec<String>> {
         let clean = |text: &str| mask::text(&neutral::cell(&mask::text(text))).into_owned();
         let cell = move |row: &Row, source: &Source| match source {
             Source::Namespace => clean(row.namespace.as_deref().unwrap_or_default()),
             Source::Cell(at) => clean(row.cells.get(*at).map_or("", String::as_str)),
         };
-        self.table
-            .rows
-            .iter()
-            .skip(offset)
+        rows.filter_map(|at| self.table.rows.get(at))
             .map(move |row| self.columns.iter().map(|source| cell(row, source)).collect())
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use serde_json::json;
 
-use super::{Answer, Body, Budget, Format, Listing, MAX_HANDLE, Output, Page, Presentation, render};
+use super::{Answer, Body, Budget, Form, Format, Listing, MAX_HANDLE, Output, Page, Presentation, render};
 use crate::model::{Column, Failure, Row, Table};
 
 fn pods(names: impl IntoIterator<Item = String>, namespace: Option<&str>) -> Table {
@@ -71,13 +71,13 @@ fn what_does_not_fit_is_counted_and_can_be_continued() {
     let text = answer.unwrap().text;
     let count = text.lines().count() - 2;
     let next = next.unwrap();
-    assert_eq!(next, Page { limit: 500, token: None, offset: count, before: 0 });
+    assert_eq!(next, Page { offset: count, form: Form::Rows, ..Page::first(500) });
     assert_eq!(
         text.lines().last().unwrap(),
         format!("# {count} of 4213 pods shown; narrow with namespace, or repeat the call with continue=handle")
     );
     let rest = render(listing(table, Page { offset: 490, ..next }), &Presentation::default(), |page| {
-        assert_eq!(page, &Page { limit: 500, token: Some("api-token".into()), offset: 0, before: 500 });
+        assert_eq!(page, &Page { token: Some("api-token".into()), before: 500, ..Page::first(500) });
         None
     });
     let rest = rest.unwrap().text;
@@ -235,7 +235,7 @@ fn groups_count_what_they_stand_for_and_continue_between_each_other() {
     for _ in 0..10 {
         let list =
             Listing { resource: "pods".into(), content: content.clone(), page: page.clone(), narrow: "namespace" };
-        let output = Output::new(Body::Groups { list, sizes: vec![5; 100] });
+        let output = Output::new(Body::Groups { list, sizes: vec![5; 100], first: Vec::new() });
         let mut next = None;
         let answer = render(output, &Presentation::default(), |page| {
             next = Some(page.clone());
@@ -252,9 +252,45 @@ fn groups_count_what_they_stand_for_and_continue_between_each_other() {
         }
     }
     assert_eq!((seen, counted, page.token.as_deref(), page.before), (100, 500, Some("t"), 500));
-    // Groups that became others since: the next one starts where no pod is shown twice.
-    assert_eq!(super::first_row(Some(&[5, 5, 5]), 7), 2);
-    assert_eq!(super::first_row(Some(&[5, 5]), 0), 0);
+    // Groups that became others since: one that was shown in part comes again.
+    let rows = |sizes: &[usize], offset| super::places(3, Some(sizes), offset).iter().map(|place| place.row).collect();
+    let (none, part, whole): (Vec<_>, Vec<_>, Vec<_>) = (rows(&[5; 3], 0), rows(&[5; 3], 7), rows(&[5; 3], 10));
+    assert_eq!((none, part, whole), (vec![0, 1, 2], vec![1, 2], vec![2]));
+}
+
+proptest! {
+    /// What needs a look comes first, and is another set in every answer: still no row is lost, and there is an end.
+    #[test]
+    fn no_row_is_lost_when_what_needs_a_look_changes(
+        marks in proptest::collection::vec(proptest::collection::vec(proptest::bool::weighted(0.1), 0..120), 1..6),
+        limit in 1_u32..60, size in 1_usize..4,
+    ) {
+        let count = marks[0].len();
+        let (mut page, mut seen) = (Page::first(limit), vec![0; count]);
+        let mut answers = 0;
+        loop {
+            let first = marks[answers % marks.len()].clone();
+            let content = pods((0..count).map(|at| format!("<{at}>{}", "x".repeat(200))), None);
+            let list = Listing { resource: "pods".into(), content, page: page.clone(), narrow: "" };
+            let fresh = page.form == Form::Fresh;
+            let body = if size > 1 {
+                Body::Groups { list, sizes: vec![size; count], first: first.clone() }
+            } else {
+                Body::Sorted { list, first: first.clone() }
+            };
+            let mut next = None;
+            let answer = render(Output::new(body), &Presentation::default(), |page| { next = Some(page.clone()); Some("H".into()) }).unwrap();
+            let shown: Vec<usize> = answer.text.split('<').skip(1).map(|part| part.split('>').next().unwrap().parse().unwrap()).collect();
+            let odd = |at: &usize| first.get(*at).copied().unwrap_or(false);
+            let in_order = if fresh { shown.is_sorted_by_key(|at| (!odd(at), *at)) } else { shown.is_sorted() };
+            prop_assert!(in_order, "{shown:?}");
+            shown.iter().for_each(|at| seen[*at] += 1);
+            answers += 1;
+            prop_assert!(answers <= count + 2, "no end");
+            match next { Some(next) => page = next, None => break }
+        }
+        prop_assert!(seen.iter().all(|times| (1..=2).contains(times)), "{seen:?}");
+    }
 }
 
 #[test]

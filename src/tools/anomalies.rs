@@ -59,22 +59,14 @@ impl PodColumns {
     }
 }
 
-/// Puts the rows that need a look on top, in the order they have, and says how many of the `what` they are. A table whose
-/// columns say nothing of it stays as it is.
-pub(super) fn first(table: &mut Table, what: &str, are_pods: bool) -> Option<String> {
+/// Which rows need a look, when some do and others do not. `None` for a table whose columns say nothing of it.
+pub(super) fn marks(table: &Table, are_pods: bool) -> Option<Vec<bool>> {
     let odd: Vec<bool> = match PodColumns::of(table).filter(|_| are_pods) {
         Some(columns) => table.rows.iter().map(|row| columns.verdict(&row.cells).odd).collect(),
         None if are_pods => return None,
         None => table.rows.iter().map(|row| is_odd(table, &row.cells)).collect(),
     };
-    let (all, count) = (odd.len(), odd.iter().filter(|odd| **odd).count());
-    if count == 0 || count == all {
-        return None;
-    }
-    let rows = std::mem::take(&mut table.rows).into_iter().zip(odd);
-    let (first, last): (Vec<_>, Vec<_>) = rows.partition(|(_, odd)| *odd);
-    table.rows = first.into_iter().chain(last).map(|(row, _)| row).collect();
-    Some(format!("{count} of {all} {what} on this page are not well: they come first"))
+    (odd.contains(&true) && odd.contains(&false)).then_some(odd)
 }
 
 /// A row of any other kind: a status word that says so, a condition that is false, fewer ready than wanted.
@@ -105,7 +97,7 @@ fn cell(cells: &[String], at: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::first;
+    use super::marks;
     use crate::model::{Column, Row, Table};
 
     fn table(columns: &[&str], rows: &[&[&str]]) -> Table {
@@ -117,12 +109,8 @@ mod tests {
         }
     }
 
-    fn order(table: &Table) -> Vec<&str> {
-        table.rows.iter().map(|row| row.cells[0].as_str()).collect()
-    }
-
     #[test]
-    fn pods_that_need_a_look_come_first_and_the_order_stays() {
+    fn pods_that_need_a_look_are_marked() {
         let mut pods = table(
             &["Name", "Ready", "Status", "Restarts"],
             &[
@@ -133,20 +121,17 @@ mod tests {
                 &["e", "1/2", "Running", "0"],
             ],
         );
-        let said = first(&mut pods, "pods", true);
-        assert_eq!(order(&pods), ["c", "d", "e", "a", "b"]);
-        assert_eq!(said.unwrap(), "3 of 5 pods on this page are not well: they come first");
+        assert_eq!(marks(&pods, true).unwrap(), [false, false, true, true, true]);
+        let all_well = Table { rows: pods.rows[..2].to_vec(), ..pods.clone() };
+        assert_eq!(marks(&all_well, true), None);
         pods.columns[2].name = "Phase".into();
-        assert_eq!(first(&mut pods, "pods", true), None);
+        assert_eq!(marks(&pods, true), None);
     }
 
     #[test]
     fn other_kinds_are_judged_by_the_columns_they_have() {
         let found_bad = |columns: &[&str], well: &[&str], bad: &[&str]| {
-            let mut found = table(columns, &[well, bad]);
-            let said = first(&mut found, "things", false);
-            assert_eq!(said.unwrap(), "1 of 2 things on this page are not well: they come first", "{bad:?}");
-            assert_eq!(found.rows[0].cells, bad);
+            assert_eq!(marks(&table(columns, &[well, bad]), false), Some(vec![false, true]), "{bad:?}");
         };
         found_bad(&["Name", "Status"], &["a", "Ready"], &["b", "NotReady"]);
         found_bad(&["Name", "Status"], &["a", "Ready"], &["b", "Ready,SchedulingDisabled"]);
@@ -155,8 +140,6 @@ mod tests {
         found_bad(&["Name", "Desired", "Ready"], &["a", "0", "0"], &["b", "3", "2"]);
         found_bad(&["Name", "Status", "Completions"], &["a", "Running", "0/1"], &["b", "Failed", "0/1"]);
         found_bad(&["Name", "Available"], &["a", "True"], &["b", "False (MissingEndpoints)"]);
-        let mut plain = table(&["Name", "Age"], &[&["Failed", "1d"], &["b", "2d"]]);
-        assert_eq!(first(&mut plain, "things", false), None);
-        assert_eq!(order(&plain), ["Failed", "b"]);
+        assert_eq!(marks(&table(&["Name", "Age"], &[&["Failed", "1d"], &["b", "2d"]]), false), None);
     }
 }

@@ -15,11 +15,16 @@ const NAMED: usize = 5;
 /// Bytes for the names of a group.
 const NAMES: usize = 200;
 
-/// Groups, and how many pods each stands for.
+/// Different statuses that a group counts, at most; what has another one is counted together.
+const WORDS: usize = 16;
+
+/// Groups in the order of their first pods, and how many pods each stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Groups {
     pub(super) table: Table,
     pub(super) sizes: Vec<usize>,
+    /// Which groups have a pod that needs a look.
+    pub(super) first: Vec<bool>,
     /// How many pods need a look.
     pub(super) odd: usize,
 }
@@ -29,14 +34,17 @@ struct Group {
     namespace: Option<String>,
     label: String,
     pods: usize,
-    /// Status words with how many pods have each, those that need a look first.
+    /// Status words with how many pods have each.
     words: Vec<(Verdict, usize)>,
-    /// Names of pods that need a look, with their word.
-    odd: Vec<(String, String)>,
+    /// Pods with further status words: how many need a look, and how many do not.
+    others: (usize, usize),
+    /// How many pods need a look.
+    odd: usize,
+    /// Names of some of them, with their word.
+    named: Vec<(String, String)>,
 }
 
-/// The pods of a table in groups, those with a pod that needs a look first; `None` when its columns are not those of pods
-/// or when grouping would save too little.
+/// The pods of a table in groups; `None` when its columns are not those of pods.
 pub(super) fn of_pods(table: &Table) -> Option<Groups> {
     let columns = PodColumns::of(table)?;
     let mut groups: Vec<Group> = Vec::new();
@@ -51,11 +59,8 @@ pub(super) fn of_pods(table: &Table) -> Option<Groups> {
             group.add(name, columns.verdict(&row.cells));
         }
     }
-    if groups.len() * 2 > table.rows.len() {
-        return None;
-    }
-    groups.sort_by_key(|group| group.odd.is_empty());
-    let odd = groups.iter().map(|group| group.odd.len()).sum();
+    let first = groups.iter().map(|group| group.odd > 0).collect();
+    let odd = groups.iter().map(|group| group.odd).sum();
     let columns = ["PODS", "STATUS", "NOT WELL"].map(|name| Column { name: name.into(), priority: 0 });
     let sizes = groups.iter().map(|group| group.pods).collect();
     let table = Table {
@@ -64,7 +69,14 @@ pub(super) fn of_pods(table: &Table) -> Option<Groups> {
         continue_token: table.continue_token.clone(),
         remaining: table.remaining,
     };
-    Some(Groups { table, sizes, odd })
+    Some(Groups { table, sizes, first, odd })
+}
+
+impl Groups {
+    /// Whether they save enough to take the place of rows.
+    pub(super) fn are_worth_it(&self) -> bool {
+        self.sizes.len() * 2 <= self.sizes.iter().sum()
+    }
 }
 
 impl Group {
@@ -74,22 +86,31 @@ impl Group {
             self.label = format!("{}-*", workload(name));
         }
         if verdict.odd {
-            self.odd.push((name.to_owned(), verdict.word.clone()));
+            self.odd += 1;
+            if self.named.len() < NAMED {
+                self.named.push((name.to_owned(), verdict.word.clone()));
+            }
         }
+        let full = self.words.len() >= WORDS;
         match self.words.iter_mut().find(|(known, _)| *known == verdict) {
             Some((_, count)) => *count += 1,
-            None => self.words.push((verdict, 1)),
+            None if !full => self.words.push((verdict, 1)),
+            None if verdict.odd => self.others.0 += 1,
+            None => self.others.1 += 1,
         }
     }
 
     fn row(mut self) -> Row {
         self.words.sort_by_key(|(verdict, _)| !verdict.odd);
-        let one_word = self.words.iter().filter(|(verdict, _)| verdict.odd).count() == 1;
-        let words = self.words.iter().map(|(verdict, count)| format!("{count} {}", verdict.word));
-        let status = words.collect::<Vec<_>>().join(", ");
+        let (odd, well) = self.others;
+        let one_word = self.words.iter().filter(|(verdict, _)| verdict.odd).count() == 1 && odd == 0;
+        let mut words: Vec<_> = self.words.iter().map(|(verdict, count)| format!("{count} {}", verdict.word)).collect();
+        words.extend((odd > 0).then(|| format!("{odd} other, not well")));
+        words.extend((well > 0).then(|| format!("{well} other")));
+        let status = words.join(", ");
         let mut names = String::new();
         let mut shown = 0;
-        for (name, word) in self.odd.iter().take(NAMED) {
+        for (name, word) in &self.named {
             let text = if one_word { name.clone() } else { format!("{name} ({word})") };
             if shown > 0 && names.len() + text.len() > NAMES {
                 break;
@@ -98,8 +119,8 @@ impl Group {
             names.push_str(&text);
             shown += 1;
         }
-        if shown < self.odd.len() {
-            names.push_str(&format!(", +{} more", self.odd.len() - shown));
+        if shown < self.odd {
+            names.push_str(&format!(", +{} more", self.odd - shown));
         }
         Row { namespace: self.namespace, cells: vec![self.label, status, names] }
     }
@@ -188,20 +209,39 @@ mod tests {
         assert_eq!(
             rows,
             [
+                "web-*|40 Running|",
                 "db-*|7 CrashLoopBackOff|db-0, db-1, db-2, db-3, db-4, +2 more",
                 "api-*|1 Pending, 1 Running not ready, 1 Running restarted|api-x7k2p (Pending), api-x7k4p (Running not ready), api-x7k5p (Running restarted)",
-                "web-*|40 Running|",
                 "bare|1 Running|",
             ]
         );
-        assert_eq!((groups.sizes.as_slice(), groups.odd), (&[7, 3, 40, 1][..], 10));
+        assert_eq!((groups.sizes.as_slice(), groups.odd), (&[40, 7, 3, 1][..], 10));
+        assert_eq!(groups.first, [false, true, true, false]);
         assert_eq!(groups.table.rows[0].namespace.as_deref(), Some("shop"));
     }
 
     #[test]
-    fn pods_that_have_nothing_in_common_stay_rows() {
-        let pods = (0..60).map(|at| (format!("pod{at}"), "1/1", "Running", "0"));
-        assert_eq!(of_pods(&table(pods)), None);
+    fn statuses_beyond_a_few_are_counted_together() {
+        let words: Vec<&'static str> = (0..500).map(|at| &*format!("Odd{at}").leak()).collect();
+        let running = [("db-0".to_owned(), "1/1", "Running", "0")];
+        let pods = words.iter().enumerate().map(|(at, word)| (format!("db-{}", at + 1), "0/1", *word, "0"));
+        let groups = of_pods(&table(pods.chain(running))).unwrap();
+        let cells = &groups.table.rows[0].cells;
+        assert!(
+            cells[1].starts_with("1 Odd0, ") && cells[1].ends_with("1 Odd15, 484 other, not well, 1 other"),
+            "{cells:?}"
+        );
+        assert!(cells[2].starts_with("db-1 (Odd0), ") && cells[2].ends_with(", +495 more"), "{cells:?}");
+        assert_eq!((groups.sizes, groups.odd), (vec![501], 500));
+    }
+
+    #[test]
+    fn pods_that_have_nothing_in_common_are_not_worth_groups() {
+        let pods = |names: &[&str]| {
+            table(names.iter().map(|name| ((*name).to_owned(), "1/1", "Running", "0")).collect::<Vec<_>>())
+        };
+        assert!(!of_pods(&pods(&["a", "b", "c"])).unwrap().are_worth_it());
+        assert!(of_pods(&pods(&["a-0", "a-1", "c-0", "c-1"])).unwrap().are_worth_it());
         assert_eq!(of_pods(&Table::default()), None);
     }
 }

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{Access, ApiResource, Failure, ListRequest, Table, names};
-use crate::output::{Body, Listing, MAX_LIMIT, Output, Page, check_fields};
+use crate::output::{Body, Form, Listing, MAX_LIMIT, Output, Page, check_fields};
 use crate::pool::ClusterClient;
+use crate::tools::groups::Groups;
 use crate::tools::{Cx, Spec, TargetNeed, Tool, anomalies, arguments, groups};
 
 /// `resources_list`.
@@ -97,23 +98,42 @@ pub(in crate::tools) async fn list(
     Ok(Output { notes, ..Output::new(body) })
 }
 
-/// A page of a table with what needs a look first; long lists of pods in groups, where the caller asked for no form.
+/// A page of a table with what needs a look first; long lists of pods in groups, where the caller asked for no form. The
+/// rest of a page keeps the form and the order that it was begun in. A server that sends more than it was asked for gets
+/// rows, not groups.
 fn arranged(mut list: Listing<Table>, resource: &ApiResource, may_group: bool) -> (Body, Option<String>) {
     let rows = list.content.rows.len();
-    if may_group
-        && rows > groups::ABOVE
-        && let Some(grouped) = groups::of_pods(&list.content)
-    {
-        let well = if grouped.odd == 0 { "all well".to_owned() } else { format!("{} not well, first", grouped.odd) };
+    let most = usize::try_from(list.page.limit).unwrap_or(usize::MAX);
+    let grouped = match list.page.form {
+        Form::Fresh if may_group && rows > groups::ABOVE && rows <= most => {
+            groups::of_pods(&list.content).filter(Groups::are_worth_it)
+        }
+        Form::Groups if may_group => groups::of_pods(&list.content),
+        Form::Fresh | Form::Rows | Form::Groups => None,
+    };
+    let fresh = list.page.form == Form::Fresh;
+    if let Some(Groups { table, sizes, first, odd }) = grouped {
+        let well = match odd {
+            0 => "all well".to_owned(),
+            odd if fresh => format!("{odd} not well, first"),
+            odd => format!("{odd} not well"),
+        };
         let said = format!(
             "{rows} pods of this page in {} groups by name, {well}; one pod per row with format=table",
-            grouped.sizes.len()
+            sizes.len()
         );
-        list.content = grouped.table;
-        return (Body::Groups { list, sizes: grouped.sizes }, Some(said));
+        list.content = table;
+        return (Body::Groups { list, sizes, first }, Some(said));
     }
-    let said = anomalies::first(&mut list.content, &resource.plural, resource.qualified() == "pods");
-    (Body::Table(list), said)
+    if list.page.form == Form::Groups {
+        // The offset counts pods in the order of groups.
+        list.page = Page { offset: 0, form: Form::Rows, ..list.page };
+    }
+    let first = anomalies::marks(&list.content, resource.qualified() == "pods").filter(|_| fresh);
+    let Some(first) = first else { return (Body::Table(list), None) };
+    let odd = first.iter().filter(|odd| **odd).count();
+    let said = format!("{odd} of {rows} {} on this page are not well: they come first", resource.plural);
+    (Body::Sorted { list, first }, Some(said))
 }
 
 /// The namespace that counts: none for a kind without namespaces, and a note when one was given.
@@ -236,7 +256,7 @@ mod tests {
 
     use super::{arranged, scope, serves, with_kind};
     use crate::model::{ApiResource, Column, Row, Table};
-    use crate::output::{Body, Listing, MAX_LIMIT, Output, Page, Presentation, render};
+    use crate::output::{Body, Form, Listing, MAX_LIMIT, Output, Page, Presentation, render};
     use crate::reference::tokens;
 
     fn resource(plural: &str, kind: &str, namespaced: bool) -> ApiResource {
@@ -331,11 +351,31 @@ mod tests {
     }
 
     #[test]
-    fn short_lists_and_other_kinds_stay_rows() {
-        assert!(matches!(arranged(shop(50), &resource("pods", "Pod", true), true), (Body::Table(_), Some(_))));
-        assert!(matches!(
-            arranged(shop(100), &resource("podlikes", "PodLike", true), false),
-            (Body::Table(_), Some(_))
-        ));
+    fn short_lists_other_kinds_and_more_than_was_asked_for_stay_rows() {
+        let (pods, others) = (resource("pods", "Pod", true), resource("podlikes", "PodLike", true));
+        let (body, said) = arranged(shop(50), &pods, true);
+        let Body::Sorted { list, first } = body else { panic!("{body:?}") };
+        assert_eq!(said.unwrap(), "2 of 50 pods on this page are not well: they come first");
+        assert_eq!(list.content, shop(50).content, "the order is for whoever prints it");
+        assert_eq!(first.iter().enumerate().filter(|(_, odd)| **odd).map(|(at, _)| at).collect::<Vec<_>>(), [7, 47]);
+        assert!(matches!(arranged(shop(100), &others, false), (Body::Sorted { .. }, Some(_))));
+        let more = Listing { page: Page::first(99), ..shop(100) };
+        assert!(matches!(arranged(more, &pods, true), (Body::Sorted { .. }, Some(_))));
+    }
+
+    #[test]
+    fn the_rest_of_a_page_keeps_its_form() {
+        let pods = resource("pods", "Pod", true);
+        let rest = |count, form, may_group| {
+            let page = Page { offset: 20, form, ..Page::first(MAX_LIMIT) };
+            arranged(Listing { page, ..shop(count) }, &pods, may_group)
+        };
+        assert!(matches!(rest(100, Form::Rows, true), (Body::Table(_), None)));
+        let (body, said) = rest(40, Form::Groups, true);
+        assert!(matches!(body, Body::Groups { .. }), "{body:?}");
+        assert!(said.unwrap().starts_with("40 pods of this page in 4 groups by name, 1 not well; "));
+        let (body, _) = rest(40, Form::Groups, false);
+        let Body::Table(list) = body else { panic!("{body:?}") };
+        assert_eq!((list.page.offset, list.page.form), (0, Form::Rows), "in another order nothing was shown yet");
     }
 }
