@@ -1,5 +1,5 @@
-//! The pods of an object: those that its owner references lead to, through ReplicaSets and Jobs; those on a node, behind a
-//! service or with a claim. At most two requests.
+//! The pods of an object: those that its owner references lead to, through ReplicaSets, ReplicationControllers and Jobs;
+//! those on a node, behind a service or with a claim. At most two requests.
 
 use std::collections::HashSet;
 
@@ -25,8 +25,27 @@ pub(super) struct Pods {
     others: usize,
     /// Whether there are more than were read.
     more: bool,
-    /// Whether the owners between could not be read, so that labels alone decided.
-    by_labels: bool,
+    /// Why labels alone decided: in words.
+    by_labels: Option<String>,
+    /// Owners between, in the plural, of which there are more than were read.
+    unread: Option<&'static str>,
+}
+
+/// What a workload owns that owns its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Between {
+    plural: &'static str,
+    version: &'static str,
+    label_selector: Option<String>,
+}
+
+/// How a workload owns its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Chain {
+    Direct,
+    Through(Between),
+    /// Only their labels tell.
+    Unknown,
 }
 
 impl Pods {
@@ -38,8 +57,11 @@ impl Pods {
         if self.others > 0 {
             text.push_str(&format!("({} more match its selector and belong to others)\n", self.others));
         }
-        if self.by_labels {
-            text.push_str("(by their labels: its replicasets cannot be read)\n");
+        if let Some(why) = &self.by_labels {
+            text.push_str(&format!("(by their labels: {why})\n"));
+        }
+        if let Some(owners) = self.unread {
+            text.push_str(&format!("(it has more {owners} than were read, whose pods count as those of others)\n"));
         }
         if self.more {
             text.push_str("(there are more, unread)\n");
@@ -98,28 +120,51 @@ pub(super) async fn pods(
     }
 }
 
-/// The pods of a workload, and those that match and have no owner: its controller adopts them. A Deployment owns
-/// ReplicaSets, and these own pods.
+/// The pods of a workload, and those that match and have no owner: its controller adopts them.
 async fn of_workload(client: &ClusterClient, object: &Value, request: &ListRequest) -> Result<Pods, Failure> {
     let mut owners = HashSet::from([uid(object)]);
-    if text(object, "/kind") == "Deployment" {
-        match replica_sets(client, request).await {
-            Ok(sets) => {
-                owners.extend(items(&sets, "/items").filter(|set| is_owned(set, &owners)).map(uid).collect::<Vec<_>>());
+    let mut unread = None;
+    let mut by_labels = None;
+    match chain(object) {
+        Chain::Direct => {}
+        Chain::Unknown => by_labels = Some("how it owns its pods is not known".to_owned()),
+        Chain::Through(between) => match list(client, &between, request).await {
+            Ok(list) => {
+                unread = has_more(&list).then_some(between.plural);
+                let found: Vec<String> =
+                    items(&list, "/items").filter(|owner| is_owned(owner, &owners)).map(uid).collect();
+                owners.extend(found);
             }
-            Err(_unread) => {
-                let pods = select(client, request, |_| true).await?;
-                return Ok(Pods { by_labels: true, ..pods });
-            }
-        }
+            Err(_unread) => by_labels = Some(format!("its {} cannot be read", between.plural)),
+        },
     }
     let is_free = |pod: &Value| items(pod, "/metadata/ownerReferences").next().is_none();
-    select(client, request, |pod| is_free(pod) || is_owned(pod, &owners)).await
+    let labels_decide = by_labels.is_some();
+    let pods = select(client, request, |pod| labels_decide || is_free(pod) || is_owned(pod, &owners)).await?;
+    Ok(Pods { by_labels, unread, ..pods })
 }
 
-async fn replica_sets(client: &ClusterClient, request: &ListRequest) -> Result<Value, Failure> {
-    let kind = client.kind("replicasets", Some("apps/v1")).await?;
-    client.list_objects(&kind, request).await
+fn chain(object: &Value) -> Chain {
+    match text(object, "/kind") {
+        // A Rollout of Argo owns ReplicaSets as a Deployment does; these have the labels of their pods.
+        "Deployment" | "Rollout" => {
+            Chain::Through(Between { plural: "replicasets", version: "apps/v1", label_selector: None })
+        }
+        // A ReplicationController of OpenShift has not the labels of its pods, but the name of its DeploymentConfig.
+        "DeploymentConfig" => {
+            let label_selector = Some(format!("openshift.io/deployment-config.name={}", pods::name(object)));
+            Chain::Through(Between { plural: "replicationcontrollers", version: "v1", label_selector })
+        }
+        "DaemonSet" | "Job" | "ReplicaSet" | "ReplicationController" | "StatefulSet" => Chain::Direct,
+        _ => Chain::Unknown,
+    }
+}
+
+/// The owners between in the namespace of `request`; by its labels where they have no others.
+async fn list(client: &ClusterClient, between: &Between, request: &ListRequest) -> Result<Value, Failure> {
+    let kind = client.kind(between.plural, Some(between.version)).await?;
+    let label_selector = between.label_selector.clone().or_else(|| request.label_selector.clone());
+    client.list_objects(&kind, &ListRequest { label_selector, ..request.clone() }).await
 }
 
 /// The pods of the newest Jobs of a CronJob.
@@ -154,7 +199,7 @@ async fn select(
     let found = if let Some(Value::Array(items)) = found { items } else { Vec::new() };
     let (mut found, others): (Vec<Value>, Vec<Value>) = found.into_iter().partition(belongs);
     found.sort_by_key(pods::is_well);
-    Ok(Pods { found, others: others.len(), more, by_labels: false })
+    Ok(Pods { found, others: others.len(), more, ..Pods::default() })
 }
 
 fn has_more(list: &Value) -> bool {
@@ -179,7 +224,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Pods, is_owned, line};
+    use super::{Between, Chain, Pods, chain, is_owned, line};
 
     #[test]
     fn pods_say_why_they_wait() {
@@ -191,9 +236,24 @@ mod tests {
             ]},
         });
         assert_eq!(line(&pod), "web-1\t1/2\tCrashLoopBackOff\trestarts 5\tn");
-        let text = Pods { found: vec![pod], others: 2, more: true, by_labels: false }.print();
+        let text = Pods { found: vec![pod], others: 2, more: true, ..Pods::default() }.print();
         assert!(text.ends_with("\tn\n(2 more match its selector and belong to others)\n(there are more, unread)\n"));
         assert_eq!(Pods::default().print(), "none\n");
+        let half = Pods { by_labels: Some("why".into()), unread: Some("replicasets"), ..Pods::default() }.print();
+        let said = "(it has more replicasets than were read, whose pods count as those of others)\n";
+        assert_eq!(half, format!("none\n(by their labels: why)\n{said}"));
+    }
+
+    #[test]
+    fn workloads_own_pods_themselves_or_through_what_they_own() {
+        let of = |kind: &str| chain(&json!({"kind": kind, "metadata": {"name": "web"}}));
+        let sets = Chain::Through(Between { plural: "replicasets", version: "apps/v1", label_selector: None });
+        assert_eq!([of("Deployment"), of("Rollout")], [sets.clone(), sets]);
+        let label_selector = Some("openshift.io/deployment-config.name=web".to_owned());
+        let controllers = Between { plural: "replicationcontrollers", version: "v1", label_selector };
+        assert_eq!(of("DeploymentConfig"), Chain::Through(controllers));
+        assert_eq!([of("StatefulSet"), of("ReplicaSet")], [Chain::Direct, Chain::Direct]);
+        assert_eq!(of("CloneSet"), Chain::Unknown);
     }
 
     #[test]
