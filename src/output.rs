@@ -281,10 +281,10 @@ fn document(value: &Value, format: Format) -> Result<String, Failure> {
 fn fields_of(object: &Value, fields: &[String], format: Format, room: usize) -> Result<String, Failure> {
     let (part, missing) = match fields {
         [] => (None, Vec::new()),
-        fields => project::fields(object, fields).map(|(part, missing)| (Some(part), missing))?,
+        fields => project::fields(object, fields, room).map(|(part, missing)| (Some(part), missing))?,
     };
     let shown = part.as_ref().unwrap_or(object);
-    let missing: String = missing.iter().map(|line| comment("", line)).collect();
+    let missing = cut_text(missing.iter().map(|line| comment("", line)).collect(), room / 4);
     let text = document(shown, format)?;
     let room = room.saturating_sub(missing.len());
     if text.len() <= room {

@@ -8,6 +8,10 @@ use crate::model::{Failure, names};
 const MAX_PATH: usize = 256;
 /// Most steps of a path.
 const MAX_STEPS: usize = 16;
+/// Keys among which a near one is looked for, at most.
+const MAX_KEYS: usize = 500;
+/// Longer keys, in bytes, are not near: the keys of fields are short.
+const MAX_KEY: usize = 128;
 
 /// A path that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +75,8 @@ impl Path {
             if next.is_empty() {
                 let Step::Key(wanted) = step else { return Vec::new() };
                 let keys = found.iter().filter_map(|value| value.as_object()).flat_map(|fields| fields.keys());
-                let mut keys: Vec<&str> = keys.map(String::as_str).collect();
+                let mut keys: Vec<&str> =
+                    keys.map(String::as_str).filter(|key| key.len() <= MAX_KEY).take(MAX_KEYS).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 let near = names::near(wanted, keys.iter().copied(), 3);
@@ -186,6 +191,13 @@ mod tests {
         assert_eq!(Path::parse("spec.replica").unwrap().near(&object), ["replicas"]);
         assert_eq!(Path::parse("spec.zzzzzzzzz.x").unwrap().near(&object), ["paused", "replicas"]);
         assert!(Path::parse("spec.replicas").unwrap().near(&object).is_empty());
+        let keys = (0..2_000).map(|at| (format!("key-{at:04}"), json!(1))).chain([("k".repeat(200), json!(1))]);
+        let wide = json!({"data": keys.collect::<serde_json::Map<_, _>>()});
+        assert_eq!(Path::parse("data.key-0499x").unwrap().near(&wide)[0], "key-0499");
+        let beyond = Path::parse("data.key-1999x").unwrap().near(&wide);
+        assert!(!beyond.contains(&"key-1999".to_owned()), "{beyond:?}");
+        let long = json!({"data": {"k".repeat(200): 1}});
+        assert!(Path::parse("data.kk").unwrap().near(&long).is_empty());
     }
 
     proptest! {

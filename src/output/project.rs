@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::neutral;
@@ -13,6 +14,8 @@ use crate::model::{Column, Failure, Row, Table, names};
 
 /// Most fields that one call may ask for.
 const MAX_FIELDS: usize = 32;
+/// For so many fields that are not there, the names that are there are said.
+const MAX_NEAR: usize = 3;
 /// Most columns beside one with a path of its own, that one counted.
 const MAX_COLUMNS: usize = 16;
 /// Most values of one cell.
@@ -137,29 +140,60 @@ pub(super) fn paths(fields: &[String]) -> Result<Vec<Path>, Failure> {
     fields.iter().map(|field| Path::parse(field)).collect()
 }
 
-/// The fields of an object by their paths, and one line for each that is not there.
+/// The fields of an object by their paths, and one line for each that is not there. Of fields that together have more than
+/// `most` bytes as JSON those that fit are taken, or the first one alone, and a line names the others.
 ///
 /// # Errors
 /// When none of them is there, with the names that are.
-pub(super) fn fields(object: &Value, fields: &[String]) -> Result<(Value, Vec<String>), Failure> {
-    let mut found = Map::new();
+pub(super) fn fields(object: &Value, fields: &[String], most: usize) -> Result<(Value, Vec<String>), Failure> {
+    let mut taken = Map::new();
     let mut missing = Vec::new();
-    for (name, path) in fields.iter().zip(paths(fields)?) {
+    let mut large = Vec::new();
+    let mut left = most;
+    for (name, path) in unique(fields)? {
         let values = path.find(object);
-        match values.as_slice() {
-            [] => {
-                let near = path.near(object);
-                let near = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-                missing.push(format!("no field {}{near}", names::quote(name)));
+        if values.is_empty() {
+            let near = if missing.len() < MAX_NEAR { path.near(object) } else { Vec::new() };
+            let near = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
+            missing.push(format!("no field {}{near}", names::quote(name)));
+            continue;
+        }
+        match size_within(&values, left) {
+            Some(size) => {
+                left -= size;
+                taken.insert(name.to_owned(), collected(&path, &values));
             }
-            [only] if !path.is_many() => drop(found.insert(name.clone(), (*only).clone())),
-            values => drop(found.insert(name.clone(), values.iter().map(|value| (*value).clone()).collect())),
+            None => large.push((name, path)),
         }
     }
-    if found.is_empty() {
-        return Err(Failure::arguments(missing.join("; ")));
+    if taken.is_empty() {
+        if large.is_empty() {
+            return Err(Failure::arguments(missing.join("; ")));
+        }
+        let (name, path) = large.remove(0);
+        taken.insert(name.to_owned(), collected(&path, &path.find(object)));
     }
-    Ok((Value::Object(found), missing))
+    let left_out = |(name, _): (&str, Path)| format!("no room for field {}: ask for it alone", names::quote(name));
+    missing.extend(large.into_iter().map(left_out));
+    Ok((Value::Object(taken), missing))
+}
+
+/// Fields that lead elsewhere than those before them.
+fn unique(fields: &[String]) -> Result<Vec<(&str, Path)>, Failure> {
+    let mut unique: Vec<(&str, Path)> = Vec::new();
+    for (name, path) in fields.iter().zip(paths(fields)?) {
+        if unique.iter().all(|(_, known)| *known != path) {
+            unique.push((name, path));
+        }
+    }
+    Ok(unique)
+}
+
+fn collected(path: &Path, values: &[&Value]) -> Value {
+    match values {
+        [only] if !path.is_many() => (*only).clone(),
+        values => values.iter().map(|value| (*value).clone()).collect(),
+    }
 }
 
 /// The largest fields of an object with their sizes in bytes, as paths that `fields` takes. The keys of `parts`, what
@@ -202,7 +236,33 @@ fn add(path: &str, value: &Value, all: usize, depth: usize, found: &mut Vec<(Str
 }
 
 fn size(value: &Value) -> usize {
-    value.to_string().len()
+    size_within(value, usize::MAX).unwrap_or(usize::MAX)
+}
+
+/// The bytes of a value as JSON; `None` when there are more than `most`.
+fn size_within(value: &(impl Serialize + ?Sized), most: usize) -> Option<usize> {
+    let mut count = Count { most, bytes: 0 };
+    serde_json::to_writer(&mut count, value).ok().map(|()| count.bytes)
+}
+
+/// Counts bytes, and refuses those beyond `most`.
+struct Count {
+    most: usize,
+    bytes: usize,
+}
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most - self.bytes {
+            return Ok(0);
+        }
+        self.bytes += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -259,12 +319,33 @@ mod tests {
     #[test]
     fn fields_come_by_their_paths_and_missing_ones_are_named() {
         let object = json!({"spec": {"replicas": 3, "list": [{"a": 1}, {"a": 2}]}, "status": {}});
-        let (found, missing) = fields(&object, &texts(&["spec.replicas", "spec.list[*].a", "spec.replica"])).unwrap();
+        let (found, missing) =
+            fields(&object, &texts(&["spec.replicas", "spec.list[*].a", "spec.replica"]), 100).unwrap();
         assert_eq!(found, json!({"spec.replicas": 3, "spec.list[*].a": [1, 2]}));
         assert_eq!(missing, ["no field \"spec.replica\"; there is replicas"]);
-        let failure = fields(&object, &texts(&["speck"])).unwrap_err().to_string();
+        let failure = fields(&object, &texts(&["speck"]), 100).unwrap_err().to_string();
         assert_eq!(failure, "no field \"speck\"; there is spec");
-        assert!(fields(&object, &vec!["a".to_owned(); 33]).is_err());
+        assert!(fields(&object, &vec!["a".to_owned(); 33], 100).is_err());
+    }
+
+    #[test]
+    fn fields_are_taken_once_and_as_many_as_there_is_room_for() {
+        let object = json!({"big": "x".repeat(1_000_000), "also": "y".repeat(1_000_000), "small": 1, "few": [1, 2]});
+        let take = |fields_: &[&str]| fields(&object, &texts(fields_), 100).unwrap();
+        let (found, said) = take(&["big", "small", "{.small}", "few[*]"]);
+        assert_eq!(found, json!({"small": 1, "few[*]": [1, 2]}));
+        assert_eq!(said, ["no room for field \"big\": ask for it alone"]);
+        let (found, said) = take(&["big", "also", ".big"]);
+        assert_eq!(found, json!({"big": object["big"]}));
+        assert_eq!(said, ["no room for field \"also\": ask for it alone"]);
+        let many: Vec<String> = (0..32).map(|at| format!("data.none{at}")).collect();
+        let wide: serde_json::Map<_, _> = (0..5_000).map(|n| (format!("{n}{}", "k".repeat(200)), json!(1))).collect();
+        let wide = json!({"data": wide, "near": {"none": 1}});
+        let failure = fields(&wide, &many, 100).unwrap_err().to_string();
+        assert!(failure.len() < 2_000 && !failure.contains("there is"), "{failure}");
+        let near: Vec<String> = (0..5).map(|at| format!("near.none{at}")).collect();
+        let failure = fields(&wide, &near, 100).unwrap_err().to_string();
+        assert_eq!(failure.matches("there is none").count(), 3, "{failure}");
     }
 
     #[test]
