@@ -265,8 +265,9 @@ async fn fetch(
     let shown = u64::try_from(question.bytes).unwrap_or(u64::MAX);
     let most = if question.pick.grep.is_some() { request.limit_bytes } else { request.limit_bytes.min(shown) };
     let request = LogRequest { limit_bytes: most, ..request.clone() };
+    let began = Instant::now();
     let followed = place.client.follow(place.pods, place.namespace, pod, &request, span).await?;
-    let ended = follow::ended(place, pod, &request, span, followed.end).await;
+    let ended = follow::ended(place, pod, &request, span, began.elapsed(), followed.end).await;
     Ok((followed.text, Some(ended)))
 }
 

@@ -13,19 +13,21 @@ use crate::tools::age;
 /// Seconds since a container ended, within which it may have been while its log was followed.
 const LATELY: i64 = 60;
 
-/// One line. What ended in order is explained by the state of the container, for which the pod is read once.
+/// One line. `span` was asked for, and `took` is how long it was. What ended in order is explained by the state of the
+/// container, for which the pod is read once.
 pub(super) async fn ended(
     place: &Place<'_>,
     pod: &str,
     request: &LogRequest,
     span: Duration,
+    took: Duration,
     end: FollowEnd,
 ) -> String {
     match end {
-        FollowEnd::Time => format!("followed for {} s", span.as_secs()),
-        FollowEnd::Silent => format!("followed for {} s, in which nothing came", span.as_secs()),
+        FollowEnd::Time => format!("followed for {}", spent(span, took)),
+        FollowEnd::Silent => format!("followed for {}, in which nothing came", spent(span, took)),
         FollowEnd::Full => format!("followed until {} bytes had come: limitBytes allows more", request.limit_bytes),
-        FollowEnd::Expired => "followed until the credential expired".to_owned(),
+        FollowEnd::Expired => format!("followed until the credential expired, for {}", spent(span, took)),
         FollowEnd::Cut(why) => format!("the stream was cut by the API server: {why}"),
         FollowEnd::Closed => {
             let found = place.client.get(place.pods, Some(place.namespace), pod).await;
@@ -37,6 +39,16 @@ pub(super) async fn ended(
             format!("the stream ended: {why}")
         }
     }
+}
+
+/// The time that was spent, to the second, and the one that was asked for where it was not reached: the call's own time or
+/// the credential ended first.
+fn spent(span: Duration, took: Duration) -> String {
+    let seconds = (took + Duration::from_millis(500)).as_secs();
+    if seconds < span.as_secs() {
+        return format!("{seconds} of {} s", span.as_secs());
+    }
+    format!("{} s", span.as_secs())
 }
 
 /// The state of the container whose log it was.
@@ -69,12 +81,23 @@ fn why(pod: &Value, container: Option<&str>, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use k8s_openapi::jiff::Timestamp;
 
-    use super::why;
+    use super::{spent, why};
     use crate::tools::age;
+
+    #[test]
+    fn a_time_that_was_not_reached_is_not_said_to_be() {
+        let said = |span, took| spent(Duration::from_secs(span), Duration::from_millis(took));
+        assert_eq!(said(10, 10_020), "10 s");
+        assert_eq!(said(10, 9_990), "10 s");
+        assert_eq!(said(60, 24_400), "24 of 60 s");
+        assert_eq!(said(60, 80), "0 of 60 s");
+    }
 
     #[test]
     fn the_state_of_the_container_says_why() {
