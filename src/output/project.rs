@@ -94,10 +94,10 @@ fn cell(found: &[&Value]) -> String {
     let mut cell = Cell(Vec::new());
     for (at, value) in found.iter().take(MAX_VALUES).enumerate() {
         cell.text(if at > 0 { "," } else { "" });
-        match value {
-            Value::String(text) => cell.text(text),
+        match value.as_str() {
+            Some(text) => cell.text(text),
             // The only error is that the cell is full: then it keeps what it has.
-            value => drop(serde_json::to_writer(&mut cell, value)),
+            None => drop(serde_json::to_writer(&mut cell, value)),
         }
     }
     if found.len() > MAX_VALUES {
