@@ -1,7 +1,7 @@
 //! What goes wrong on purpose: answers that are late, cut, foreign or refused, for the requests that match.
 //!
 //! A request meets at most one fault, the oldest that matches and is not used up. Those that change only how an answer
-//! travels (slow, cut, dripping, followed by GOAWAY) carry the true one; those that replace it leave the place as it is.
+//! travels (slow, held, cut, dripping, followed by GOAWAY) carry the true one; those that replace it leave the place as it is.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::reply::{Refusal, Reply, bytes_reply, json_reply};
 use super::request::Call;
@@ -22,6 +23,8 @@ pub enum Fault {
     Slow(Duration),
     /// No answer; the request is held until the client leaves, at most 10 minutes.
     Hang,
+    /// The true answer, once the simulator is healed; until then the request is held, at most 10 minutes.
+    Hold,
     /// The true answer, cut after so many bytes of its body (at the latest before its last one): over HTTP/2 the stream
     /// is reset, over HTTP/1.1 the connection ends. With 0 not even the head of the answer is sent.
     Reset {
@@ -64,6 +67,8 @@ pub enum Fault {
 #[derive(Default)]
 pub(super) struct Faults {
     list: Mutex<Vec<Injected>>,
+    /// How often it was healed.
+    heals: watch::Sender<u64>,
 }
 
 struct Injected {
@@ -81,6 +86,12 @@ impl Faults {
 
     pub(super) fn heal(&self) {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.heals.send_modify(|heals| *heals += 1);
+    }
+
+    /// Who looks before [`Faults::take`] misses no [`Faults::heal`] after it.
+    pub(super) fn healed(&self) -> watch::Receiver<u64> {
+        self.heals.subscribe()
     }
 
     /// What the request for `target` (path and query) meets.
@@ -108,7 +119,7 @@ impl Fault {
             Self::Garbage { content_type, body } => Some(bytes_reply(StatusCode::OK, content_type, body.clone())),
             Self::Redirect { status, location } => Some(redirect(*status, location)),
             Self::Status { code, retry_after } => Some(status(*code, *retry_after)),
-            Self::Slow(_) | Self::Hang | Self::Reset { .. } => None,
+            Self::Slow(_) | Self::Hang | Self::Hold | Self::Reset { .. } => None,
             Self::ExpiredContinue | Self::Drip { .. } | Self::GoAway => None,
         }
     }

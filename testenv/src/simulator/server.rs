@@ -121,6 +121,7 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
         forwarded: false,
         status: 0,
     };
+    let mut healed = state.faults.healed();
     let fault = state.faults.take(target);
     let is_head = parts.method == Method::HEAD;
     let delay = state.delay() + if let Some(Fault::Slow(more)) = fault { more } else { Duration::ZERO };
@@ -132,6 +133,12 @@ async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Res
         state.log.add(record);
         crate::poll::pause(HANG).await;
         return Err(Cut);
+    }
+    if fault == Some(Fault::Hold) {
+        match tokio::time::timeout(HANG, healed.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Cut),
+        }
     }
     let mut trace = Trace::default();
     let reply = match read(parts, body).await {

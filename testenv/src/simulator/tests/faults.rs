@@ -115,6 +115,20 @@ async fn a_hanging_request_is_seen_and_never_answered() {
 }
 
 #[tokio::test]
+async fn a_held_request_is_answered_when_the_simulator_is_healed() {
+    let simulator = with_map().await;
+    for (admin, version) in admins(&simulator) {
+        simulator.inject("configmaps", Fault::Hold, Some(1));
+        let mut held = std::pin::pin!(admin.get(PATH));
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut held).await;
+        assert!(early.is_err(), "{version:?}: {:?}", early.map(|answer| answer.status));
+        assert_eq!(admin.get(PATH).await.status, 200, "{version:?}: the fault is used up");
+        simulator.heal();
+        assert_eq!(held.await.status, 200, "{version:?}");
+    }
+}
+
+#[tokio::test]
 async fn after_goaway_the_next_request_takes_another_connection() {
     let simulator = with_map().await;
     for (admin, version) in admins(&simulator) {
