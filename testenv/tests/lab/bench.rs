@@ -18,6 +18,12 @@ pub fn names(table: &str) -> Vec<String> {
     rows.filter_map(|row| row.split('\t').next()).map(str::to_owned).collect()
 }
 
+/// The handle of the next page, as an answer tells it.
+pub fn next(answer: &Called) -> Option<String> {
+    let rest = answer.text.split_once("continue=")?.1;
+    Some(rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).next()?.to_owned())
+}
+
 /// Calls a tool that must succeed.
 pub async fn good(client: &Client, tool: &str, arguments: serde_json::Value) -> anyhow::Result<Called> {
     let called = client.call(tool, arguments.clone()).await.with_context(|| format!("{tool} {arguments}"))?;

@@ -72,9 +72,14 @@ impl Case {
 
     /// The program with another configuration.
     pub async fn ferry_of(&self, config: &Path) -> anyhow::Result<Arc<Ferry>> {
-        let ferry = Arc::new(Ferry::start(Some(config), &[("KUBEFERRY_LOG", "debug")]).await?);
+        Ok(self.keep(Ferry::start(Some(config), &[("KUBEFERRY_LOG", "debug")]).await?))
+    }
+
+    /// A program that was started otherwise: its log is searched at the end too, and shown when the row fails.
+    pub fn keep(&self, ferry: Ferry) -> Arc<Ferry> {
+        let ferry = Arc::new(ferry);
         self.ferries.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&ferry));
-        Ok(ferry)
+        ferry
     }
 
     fn ferries(&self) -> Vec<Arc<Ferry>> {

@@ -8,6 +8,8 @@ use testenv::ferry::Ferry;
 pub struct Holds {
     /// Resident memory, in KiB.
     pub memory: u64,
+    /// The most that it ever was, in KiB.
+    pub peak: u64,
     /// Open file descriptors.
     pub files: usize,
     /// Threads.
@@ -18,7 +20,12 @@ pub struct Holds {
 pub async fn holds(ferry: &Ferry) -> anyhow::Result<Holds> {
     let folder = format!("/proc/{}", ferry.id().await?);
     let status = std::fs::read_to_string(format!("{folder}/status"))?;
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let size = |what: &str| -> anyhow::Result<u64> {
+        let mut lines = status.lines();
+        let found = lines.find_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok());
+        found.with_context(|| format!("{what} in /proc"))
+    };
     let count = |what: &str| anyhow::Ok(std::fs::read_dir(format!("{folder}/{what}"))?.count());
-    Ok(Holds { memory: memory.context("VmRSS in /proc")?, files: count("fd")?, threads: count("task")? })
+    let (memory, peak) = (size("VmRSS:")?, size("VmHWM:")?);
+    Ok(Holds { memory, peak, files: count("fd")?, threads: count("task")? })
 }
