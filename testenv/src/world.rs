@@ -111,7 +111,7 @@ impl World {
             Lab::Simulated => simulated::start(&realms).await.context("the simulated fleet")?,
             Lab::Real => real::start(&realms).await.context("the real fleet")?,
         };
-        let folder = files::folder("world")?;
+        let folder = files::lab_folder("world")?;
         let world = Self {
             corp_1: Site::before("corp-1", &fleet.corp_1).await?,
             acme_1: Site::before("acme-1", &fleet.acme_1).await?,

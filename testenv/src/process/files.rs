@@ -21,6 +21,16 @@ pub fn folder(name: &str) -> anyhow::Result<TempDir> {
     tempfile::Builder::new().prefix(&format!("kubeferry-{name}-")).tempdir().context("creating a folder for a program")
 }
 
+/// An empty folder under `target/lab`, for what may be in a static: nothing removes that at the end of a test process.
+/// What is left behind goes after a day.
+///
+/// # Errors
+/// When `target/lab` cannot be written.
+pub fn lab_folder(name: &str) -> anyhow::Result<TempDir> {
+    let prefix = format!("{name}-{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(lab()?).context("creating a folder for the lab")
+}
+
 /// Writes `text` to the file `name` in `folder`, readable only by this user, and returns its path.
 ///
 /// # Errors
@@ -39,26 +49,35 @@ pub fn write(folder: &TempDir, name: &str, text: &str) -> anyhow::Result<String>
 
 /// A new file name under `target/lab` for the log of the program `name`.
 pub(super) fn log(name: &str) -> anyhow::Result<PathBuf> {
-    static TIDY: Once = Once::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
 
-    let logs = artifacts::target().join("lab");
-    std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
-    TIDY.call_once(|| remove_old(&logs));
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    Ok(logs.join(format!("{name}-{}-{count}.log", std::process::id())))
+    Ok(lab()?.join(format!("{name}-{}-{count}.log", std::process::id())))
+}
+
+/// `target/lab`, without what earlier test processes left there more than a day ago.
+fn lab() -> anyhow::Result<PathBuf> {
+    static TIDY: Once = Once::new();
+
+    let lab = artifacts::target().join("lab");
+    std::fs::create_dir_all(&lab).with_context(|| format!("creating {}", lab.display()))?;
+    TIDY.call_once(|| remove_old(&lab));
+    Ok(lab)
 }
 
 /// Best effort: another test process may be removing the same files.
-fn remove_old(logs: &Path) {
+fn remove_old(lab: &Path) {
     let day = Duration::from_secs(24 * 60 * 60);
     let Some(limit) = SystemTime::now().checked_sub(day) else {
         return;
     };
-    for entry in std::fs::read_dir(logs).into_iter().flatten().flatten() {
-        let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        if changed.is_ok_and(|changed| changed < limit) {
-            drop(std::fs::remove_file(entry.path()));
+    for entry in std::fs::read_dir(lab).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        if metadata.modified().is_ok_and(|changed| changed < limit) {
+            let path = entry.path();
+            drop(if metadata.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) });
         }
     }
 }
