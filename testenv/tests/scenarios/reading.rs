@@ -1,5 +1,6 @@
 //! The tools that read pods, logs, events, targets and kinds. Pods are objects only: in no lab does a kubelet run.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -227,9 +228,13 @@ pub async fn more_tools_come_with_their_toolset(scene: &Scene) -> anyhow::Result
     Ok(())
 }
 
-/// A workspace has no pods: each tool says so or does what is left to do.
+/// A workspace has no pods and no nodes: each tool that takes a target says so, or does what is left to do.
 pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> anyhow::Result<()> {
     let (_ferry, alice) = with_extra(scene).await?;
+    let tools = alice.tools().await?.into_iter();
+    let has_target = |properties: &Value| properties["cluster"].is_object();
+    let with_target = tools.filter(|tool| tool.input_schema.get("properties").is_some_and(has_target));
+    let mut left: BTreeSet<String> = with_target.map(|tool| tool.name.into_owned()).collect();
     let at = |mut question: Value| {
         question["cluster"] = "kcp-eu:root:org:team-a".into();
         question
@@ -240,6 +245,13 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
         ("pods_get", json!({"namespace": "default", "name": "web-1"}), "pods"),
         ("pods_log", json!({"namespace": "default", "name": "web-1"}), "pods"),
         ("pods_log", json!({"namespace": "default", "labelSelector": "app=web"}), "pods"),
+        ("pods_top", json!({}), "pods"),
+        ("nodes_top", json!({}), "nodes"),
+        ("nodes_log", json!({"name": "node-a", "query": "/kubelet.log"}), "nodes"),
+        ("nodes_stats_summary", json!({"name": "node-a"}), "nodes"),
+        ("resources_list", json!({"kind": "pods"}), "pods"),
+        ("resources_get", json!({"kind": "Pod", "namespace": "default", "name": "web-1"}), "pod"),
+        ("resources_explain", json!({"kind": "Pod"}), "pod"),
         (
             "resources_describe",
             json!({"kind": "deployments.apps", "namespace": "default", "name": "web"}),
@@ -249,16 +261,24 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
     ] {
         let refused = bad(&alice, tool, at(question)).await?;
         let says = format!("this workspace does not serve {what}");
-        assert!(refused.text.contains(&says), "{tool}: {}", refused.text);
+        assert!(refused.text.to_lowercase().contains(&says), "{tool}: {}", refused.text);
         assert_eq!(refused.structured.map(|twin| twin["code"].clone()), Some(json!("kind_not_served")), "{tool}");
+        left.remove(tool);
     }
-    let kinds = good(&alice, "api_resources_list", at(json!({}))).await?.text;
-    assert!(kinds.contains("configmaps\t") && kinds.contains("apibindings\t"), "{kinds}");
-    assert!(!kinds.lines().any(|row| row.starts_with("pods\t")), "{kinds}");
-    let here = at(json!({"kind": "ConfigMap", "namespace": "default", "name": "here"}));
-    let described = good(&alice, "resources_describe", here).await?.text;
-    assert!(described.contains("where: team-a") && described.contains("--- events\nnone"), "{described}");
-    assert!(!described.contains("--- pods") && !described.contains("--- log"), "{described}");
-    good(&alice, "events_list", at(json!({"namespace": "default"}))).await?;
+    for (tool, question, says) in [
+        ("namespaces_list", json!({}), "default"),
+        ("events_list", json!({"namespace": "default"}), "event"),
+        ("whoami", json!({}), "team-a"),
+        ("api_resources_list", json!({}), "configmaps\t"),
+        ("api_resources_list", json!({}), "apibindings\t"),
+        ("resources_describe", json!({"kind": "ConfigMap", "namespace": "default", "name": "here"}), "where: team-a"),
+    ] {
+        let answered = good(&alice, tool, at(question)).await?.text;
+        assert!(answered.contains(says), "{tool}: {answered}");
+        left.remove(tool);
+        let pods = answered.lines().any(|row| row.starts_with("pods\t"));
+        assert!(!pods && !answered.contains("--- pods") && !answered.contains("--- log"), "{tool}: {answered}");
+    }
+    assert!(left.is_empty(), "what do these do in a workspace? {left:?}");
     Ok(())
 }
