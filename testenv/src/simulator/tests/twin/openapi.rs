@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::Answer;
 use super::Side;
+use crate::artifacts;
 use crate::simulator::openapi::built_in_schemas;
 
 /// Compares index, documents and headers below `prefix` (nothing, or a workspace); a list of differences.
@@ -44,7 +45,7 @@ pub(super) async fn openapi(real: &Side, simulated: &Side, prefix: &str) -> Vec<
 }
 
 /// The file of schemas again, from the documents of the real server: those that the file names, and what they lead to.
-/// When that differs, what should be there is written beside it.
+/// When that differs, what should be there is written below `target`.
 pub(super) async fn schemas_are_current(real: &Side, documents: &[&str]) -> Vec<String> {
     let mut theirs = Map::new();
     for path in documents {
@@ -64,9 +65,12 @@ pub(super) async fn schemas_are_current(real: &Side, documents: &[&str]) -> Vec<
         return Vec::new();
     }
     let lines: Vec<String> = wanted.iter().map(|(name, schema)| format!("{}: {schema}", json!(name))).collect();
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/data/openapi/schemas.json.new");
-    std::fs::write(file, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
-    vec![format!("the schemas of the real server are others: look at {file}")]
+    let folder = artifacts::target().join("openapi");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("schemas.json");
+    std::fs::write(&file, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
+    let file = file.display();
+    vec![format!("the schemas of the real server are others: compare data/openapi/schemas.json with {file}")]
 }
 
 fn references(schema: &Value, into: &mut Vec<String>) {
