@@ -34,11 +34,17 @@ pub(super) fn explain(
         text.push_str(&format!("{words}\n"));
     }
     let inside = schemas.inside(field)?;
-    if recursive {
+    let printed = if recursive {
         let mut above = Vec::new();
-        tree(schemas, &inside, &mut above, &mut text)?;
+        tree(schemas, &inside, &mut above, &mut text)
     } else {
-        list(schemas, &inside, &mut text)?;
+        list(schemas, &inside, &mut text)
+    };
+    match printed {
+        Err(_) if schemas.spent() => {
+            text.push_str("(more fields, in schemas too large to read: name one of the fields)\n")
+        }
+        printed => printed?,
     }
     Ok(text)
 }
@@ -91,7 +97,7 @@ fn left_out(text: &mut String, count: usize) {
 
 /// `containers <[]Container> required enum=A|B default=1`.
 fn line(schemas: &Schemas<'_>, parent: &Node<'_>, name: &str, field: &Node<'_>) -> Result<String, Failure> {
-    let required = if parent.schema.required.iter().any(|required| required == name) { " required" } else { "" };
+    let required = if parent.schema.required.contains(name) { " required" } else { "" };
     Ok(format!("{} <{}>{required}{}", shortened(name, VALUE), schemas.type_of(field)?, facts(&field.schema)))
 }
 
@@ -140,7 +146,7 @@ fn shortened(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{explain, sentence};
-    use crate::tools::extra::explain::schema::Schemas;
+    use crate::tools::extra::explain::schema::{MAX_PARSED, Schemas};
 
     const DOCUMENT: &str = r##"{
       "openapi": "3.0.0", "paths": {"/apis/shop.example/v1": {"get": {"description": "not read"}}},
@@ -247,6 +253,28 @@ mod tests {
         let schemas = Schemas::read(itself.as_bytes()).unwrap();
         let root = schemas.kind("", "v1", "Loop").unwrap();
         assert_eq!(explain(&schemas, "Loop v1", &[], root, true).unwrap(), "Loop v1 <Loop>\n");
+    }
+
+    #[test]
+    fn what_is_parsed_is_bounded() {
+        let kinds = "\"x-kubernetes-group-version-kind\": [{\"group\": \"\", \"version\": \"v1\", \"kind\": \"Wide\"}]";
+        let fields: Vec<String> =
+            (0..300).map(|at| format!("\"f{at:03}\": {{\"$ref\": \"#/components/schemas/Big\"}}")).collect();
+        // Each field leads to the large one, which alone is read quickly.
+        let large = "x".repeat(MAX_PARSED / 100);
+        let document = format!(
+            "{{\"components\": {{\"schemas\": {{\"Big\": {{\"type\": \"object\", \"description\": \"{large}\"}},
+                \"Wide\": {{\"properties\": {{{}}}, {kinds}}}}}}}}}",
+            fields.join(",")
+        );
+        for recursive in [false, true] {
+            let schemas = Schemas::read(document.as_bytes()).unwrap();
+            let root = schemas.kind("", "v1", "Wide").unwrap();
+            let text = explain(&schemas, "Wide v1", &[], root, recursive).unwrap();
+            assert!(text.contains("f098 <Big>") && !text.contains("f100"), "{text}");
+            assert!(text.ends_with("(more fields, in schemas too large to read: name one of the fields)\n"), "{text}");
+            assert!(schemas.kind("", "v1", "Wide").is_err(), "nothing is left");
+        }
     }
 
     #[test]

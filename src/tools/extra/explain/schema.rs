@@ -2,7 +2,8 @@
 //! borrowed text of the document.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +12,11 @@ use crate::model::{Failure, FailureKind, names};
 
 /// References and lists inside each other that are followed, at most.
 const MAX_HOPS: usize = 16;
+/// Bytes of schemas that one call parses, at most, in a fraction of a second; a schema that is referred to several times
+/// counts each time. Real documents take some MB.
+pub(super) const MAX_PARSED: usize = 64 * 1024 * 1024;
+/// Fields that are compared with a name that is none of them, at most.
+const MAX_NEAR: usize = 1_000;
 /// Which kinds a schema is of.
 const KINDS: &str = "x-kubernetes-group-version-kind";
 
@@ -57,7 +63,7 @@ pub(super) struct Schema<'a> {
     items: Option<&'a RawValue>,
     #[serde(borrow)]
     additional_properties: Option<&'a RawValue>,
-    pub(super) required: Vec<String>,
+    pub(super) required: BTreeSet<String>,
     #[serde(borrow, rename = "enum")]
     pub(super) values: Vec<&'a RawValue>,
     #[serde(borrow)]
@@ -75,20 +81,24 @@ pub(super) struct Node<'a> {
     pub(super) schema: Schema<'a>,
 }
 
-/// The schemas of a document.
-pub(super) struct Schemas<'a>(BTreeMap<String, &'a RawValue>);
+/// The schemas of a document, and how much of it a call may still parse.
+pub(super) struct Schemas<'a> {
+    all: BTreeMap<String, &'a RawValue>,
+    left: Cell<usize>,
+}
 
 impl<'a> Schemas<'a> {
     /// Finds where the schemas are in a document.
     pub(super) fn read(document: &'a [u8]) -> Result<Self, Failure> {
         let document: Document<'a> = serde_json::from_slice(document).map_err(|error| unreadable(&error))?;
-        Ok(Self(document.components.schemas))
+        Ok(Self { all: document.components.schemas, left: Cell::new(MAX_PARSED) })
     }
 
     /// The schema of a kind.
     pub(super) fn kind(&self, group: &str, version: &str, kind: &str) -> Result<Node<'a>, Failure> {
         let wanted = GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
-        for raw in self.0.values().filter(|raw| raw.get().contains(KINDS)) {
+        for raw in self.all.values().filter(|raw| raw.get().contains(KINDS)) {
+            self.spend(raw)?;
             let of: OfKinds = serde_json::from_str(raw.get()).map_err(|error| unreadable(&error))?;
             if of.kinds.contains(&wanted) {
                 return self.resolve(raw);
@@ -124,17 +134,17 @@ impl<'a> Schemas<'a> {
 
     /// A schema with what it refers to, directly or as its only `allOf`.
     pub(super) fn resolve(&self, raw: &'a RawValue) -> Result<Node<'a>, Failure> {
-        let mut node = Node { name: None, schema: parse(raw)? };
+        let mut node = Node { name: None, schema: self.parse(raw)? };
         for _ in 0..MAX_HOPS {
             let next: Schema<'a> = match (&node.schema.reference, node.schema.all_of.as_slice()) {
                 (Some(reference), _) => {
                     let name = reference.rsplit('/').next().unwrap_or_default();
-                    let Some(target) = self.0.get(name) else { return Ok(node) };
+                    let Some(target) = self.all.get(name) else { return Ok(node) };
                     let short = name.rsplit('.').next().unwrap_or_default().to_owned();
                     node.name.get_or_insert(short);
-                    parse(target)?
+                    self.parse(target)?
                 }
-                (None, [only]) => parse(only)?,
+                (None, [only]) => self.parse(only)?,
                 (None, _) => return Ok(node),
             };
             let Schema { description, default, .. } = node.schema;
@@ -145,6 +155,25 @@ impl<'a> Schemas<'a> {
             };
         }
         Ok(node)
+    }
+
+    /// True when no more may be parsed: what there is so far is the answer.
+    pub(super) fn spent(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    fn parse(&self, raw: &'a RawValue) -> Result<Schema<'a>, Failure> {
+        self.spend(raw)?;
+        serde_json::from_str(raw.get()).map_err(|error| unreadable(&error))
+    }
+
+    fn spend(&self, raw: &RawValue) -> Result<(), Failure> {
+        let left = self.left.get().checked_sub(raw.get().len());
+        self.left.set(left.unwrap_or_default());
+        left.map(drop).ok_or_else(|| {
+            let cause = "the schemas in the OpenAPI document are too large to be explained";
+            Failure::new(FailureKind::Cluster, "unexpected_answer", cause).hint("Ask for a field further inside")
+        })
     }
 
     /// The type of a node in kubectl's words: `string`, `[]Container`, `map[string]Quantity`, `Object`.
@@ -186,10 +215,6 @@ impl<'a> Schema<'a> {
     }
 }
 
-fn parse(raw: &RawValue) -> Result<Schema<'_>, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| unreadable(&error))
-}
-
 fn unreadable(error: &serde_json::Error) -> Failure {
     Failure::new(FailureKind::Cluster, "unexpected_answer", "the OpenAPI document cannot be read").because(error)
 }
@@ -200,7 +225,7 @@ fn no_field(above: &[String], name: &str, schema: &Schema<'_>) -> Failure {
         return Failure::arguments(format!("{above} has no fields")).hint("Ask for that one");
     }
     let failure = Failure::arguments(format!("{above} has no field {}", names::quote(name)));
-    let near = names::near(name, schema.properties.keys().map(String::as_str), 5);
+    let near = names::near(name, schema.properties.keys().take(MAX_NEAR).map(String::as_str), 5);
     match near.as_slice() {
         [] => failure.hint(format!("Explain {above} to see its fields")),
         near => failure.hint(format!("Near names: {}", near.join(", "))),
