@@ -3,7 +3,7 @@
 //! their own, because the certificate belongs to the connection.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -27,6 +27,9 @@ use crate::model::{ClusterKey, Endpoint};
 
 /// An idle connection is closed after this.
 const IDLE: Duration = Duration::from_secs(90);
+
+/// A connection without an answer for this long is suspicious, whatever ended the waiting.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
 
 /// Boxed so that its future may be moved, as the client demands.
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
@@ -156,34 +159,43 @@ impl Transport {
     /// Everything but an HTTP answer.
     pub async fn send(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Reply, TransportError> {
         let total = deadline.min(self.limits.answer);
-        let whole = async {
-            let response = self.open(request, total.min(self.limits.first_byte)).await?;
-            read(response, self.limits.answer_bytes).await
-        };
-        tokio::time::timeout(total, whole).await.map_err(|_elapsed| TransportError::Timeout(total))?
+        let sent = Instant::now();
+        let response = self.begin(request, total.min(self.limits.first_byte)).await?;
+        let reading = read(response, self.limits.answer_bytes);
+        let left = total.saturating_sub(sent.elapsed());
+        tokio::time::timeout(left, reading).await.map_err(|_elapsed| TransportError::Timeout(total))?
     }
 
-    /// Sends one request and gives back its answer with the body still to come, when it begins within `first`. A connection
-    /// on which the first byte did not come in its time takes no further request: it may be dead, and with HTTP/2 nobody
-    /// else would find out.
-    ///
-    /// # Errors
-    /// Everything but the beginning of an HTTP answer.
-    pub async fn open(
+    /// The beginning of an answer that is due within `first`. A connection on which it did not come takes no further
+    /// request: it may be dead, and with HTTP/2 nobody else would find out.
+    async fn begin(
         &self,
         mut request: Request<Full<Bytes>>,
         first: Duration,
     ) -> Result<Response<Incoming>, TransportError> {
         let connection = capture_connection(&mut request);
-        let response = tokio::time::timeout(first, self.client.request(request)).await.map_err(|_elapsed| {
-            if first == self.limits.first_byte
-                && let Some(connection) = connection.connection_metadata().as_ref()
-            {
-                connection.poison();
-            }
-            TransportError::Timeout(first)
-        })?;
-        response.map_err(sent)
+        let begun = self.open(request, first).await;
+        if matches!(begun, Err(TransportError::Timeout(_)))
+            && is_suspicious(first, &self.limits)
+            && let Some(connection) = connection.connection_metadata().as_ref()
+        {
+            connection.poison();
+        }
+        begun
+    }
+
+    /// Sends one request and gives back its answer with the body still to come, when it begins within `first`. For a
+    /// stream: that may be silent, which says nothing of its connection.
+    ///
+    /// # Errors
+    /// Everything but the beginning of an HTTP answer.
+    pub async fn open(
+        &self,
+        request: Request<Full<Bytes>>,
+        first: Duration,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let response = tokio::time::timeout(first, self.client.request(request)).await;
+        response.map_err(|_elapsed| TransportError::Timeout(first))?.map_err(sent)
     }
 
     /// The rest of an answer that was opened, within `deadline`.
@@ -194,6 +206,12 @@ impl Transport {
         let reading = read(response, self.limits.answer_bytes);
         tokio::time::timeout(deadline, reading).await.map_err(|_elapsed| TransportError::Timeout(deadline))?
     }
+}
+
+/// Whether nothing within `waited` says that a connection may be dead: as long as the limits of an answer, or as a call
+/// that has no more time may wait; not the rest of a call that was nearly over when it sent.
+fn is_suspicious(waited: Duration, limits: &Limits) -> bool {
+    waited >= limits.first_byte.min(limits.answer).min(SUSPICIOUS)
 }
 
 fn sent(error: ClientError) -> TransportError {
@@ -212,8 +230,21 @@ async fn read(response: Response<Incoming>, most: usize) -> Result<Reply, Transp
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Transport};
+    use std::time::Duration;
+
+    use super::{Limits, Transport, is_suspicious};
     use crate::model::{ClusterKey, Endpoint, KeyHasher};
+
+    #[test]
+    fn whatever_ends_the_waiting_a_silent_connection_is_suspicious() {
+        let limits = Limits::default();
+        let seconds = Duration::from_secs;
+        assert!(is_suspicious(limits.first_byte, &limits));
+        assert!(is_suspicious(seconds(5), &limits), "the call's deadline was shorter");
+        assert!(!is_suspicious(Duration::from_millis(50), &limits), "the rest of a call that was over");
+        let quick = Limits { answer: Duration::from_millis(200), ..limits };
+        assert!(is_suspicious(quick.answer, &quick), "the whole answer has less time than its first byte");
+    }
 
     #[tokio::test]
     async fn urls_stay_below_the_base() {
