@@ -17,7 +17,7 @@ use super::items::{self, Items, is_asked_for, is_list};
 use super::place;
 use super::reply::clean;
 use super::send::{Ask, Sender};
-use super::stream::Stream;
+use super::stream::{End, Stream};
 use super::table::{self, TableError};
 use super::transport::Reply;
 use crate::model::{
@@ -246,8 +246,8 @@ impl ClusterClient {
         self.sender.send(&now, ask).await
     }
 
-    /// Sends a request whose answer is read while it comes, for `span` at most; `None` when none began in that time.
-    pub(super) async fn stream(&self, ask: &Ask, span: Duration) -> Result<Option<Stream<'_>>, Failure> {
+    /// Sends a request whose answer is read while it comes, for `span` at most; or what ended before it began.
+    pub(super) async fn stream(&self, ask: &Ask, span: Duration) -> Result<Result<Stream<'_>, End>, Failure> {
         self.sender.open(&self.prefix(), ask, span).await
     }
 

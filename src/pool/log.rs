@@ -64,6 +64,8 @@ pub enum FollowEnd {
     Time,
     /// The time is over, and not even an answer began: nothing was logged, or nobody reads it.
     Silent,
+    /// The call has no time left to follow it any longer.
+    Call,
     /// As many bytes came as were asked for.
     Full,
     /// The server ended it in order, as it does when the container has ended.
@@ -89,9 +91,9 @@ impl ClusterClient {
         span: Duration,
     ) -> Result<Followed, Failure> {
         let path = format!("{}&follow=true", path(pods, namespace, pod, request)?);
-        let stream = self.stream(&Ask { accept: ACCEPT, ..Ask::get(path) }, span).await?;
-        let Some(mut stream) = stream else {
-            return Ok(Followed { text: String::new(), end: FollowEnd::Silent });
+        let mut stream = match self.stream(&Ask { accept: ACCEPT, ..Ask::get(path) }, span).await? {
+            Ok(stream) => stream,
+            Err(end) => return Ok(Followed { text: String::new(), end: unbegun(end) }),
         };
         let limit = usize::try_from(request.limit_bytes).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
@@ -100,6 +102,7 @@ impl ClusterClient {
                 Ok(part) => bytes.extend_from_slice(part.get(..limit - bytes.len()).unwrap_or(&part)),
                 Err(End::Closed) if bytes.len() < limit => break FollowEnd::Closed,
                 Err(End::Time) => break FollowEnd::Time,
+                Err(End::Call) => break FollowEnd::Call,
                 Err(End::Expired) => break FollowEnd::Expired,
                 Err(End::Cut(error)) => break FollowEnd::Cut(clean(&chain(&error))),
                 Err(End::Closed) => break FollowEnd::Full,
@@ -113,6 +116,17 @@ impl ClusterClient {
             bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
         }
         Ok(Followed { text: String::from_utf8_lossy(&bytes).into_owned(), end })
+    }
+}
+
+/// Why a log is not followed any longer of which not even an answer began.
+fn unbegun(end: End) -> FollowEnd {
+    match end {
+        End::Time => FollowEnd::Silent,
+        End::Call => FollowEnd::Call,
+        End::Expired => FollowEnd::Expired,
+        End::Closed => FollowEnd::Closed,
+        End::Cut(error) => FollowEnd::Cut(clean(&chain(&error))),
     }
 }
 
@@ -138,9 +152,16 @@ fn path(pods: &ApiResource, namespace: &str, pod: &str, request: &LogRequest) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{LogRequest, path};
+    use super::{End, FollowEnd, LogRequest, path, unbegun};
     use crate::model::{Access, ApiResource};
     use crate::pool::classify::classify;
+
+    #[test]
+    fn what_never_began_ended_for_a_reason_too() {
+        assert_eq!(unbegun(End::Time), FollowEnd::Silent);
+        assert_eq!(unbegun(End::Call), FollowEnd::Call);
+        assert_eq!(unbegun(End::Expired), FollowEnd::Expired);
+    }
 
     #[test]
     fn a_log_is_read_and_nothing_else() {

@@ -15,7 +15,7 @@ use super::classify::classify;
 use super::credential::{Credential, Strategy};
 use super::reply::{code, failure, unreachable};
 use super::retry;
-use super::stream::{Stream, Until};
+use super::stream::{End, Stream, Until};
 use super::transport::{Reply, Transport, TransportError};
 use super::upstream::Upstream;
 use crate::model::{Failure, FailureKind};
@@ -23,6 +23,8 @@ use crate::policy::{Operation, Permit, Refusal};
 use crate::telemetry::Metrics;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubeferry/", env!("CARGO_PKG_VERSION")));
+/// How long a stream waits for a place.
+const PLACE: Duration = Duration::from_secs(2);
 /// What a stream leaves of the call's time, for what comes after it.
 const LAST: Duration = Duration::from_secs(2);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -76,13 +78,19 @@ impl Sender {
         self.verdict(outcome, &operation).await
     }
 
-    /// Sends `ask` once and gives back a success whose body is read while it comes, for `span` at most. `None` when no
-    /// answer began in that time: a stream may well be silent.
-    pub(super) async fn open(&self, place: &str, ask: &Ask, span: Duration) -> Result<Option<Stream<'_>>, Failure> {
+    /// Sends `ask` once and gives back a success whose body is read while it comes, for `span` at most; or what ended
+    /// before an answer began: a stream may well be silent.
+    pub(super) async fn open(
+        &self,
+        place: &str,
+        ask: &Ask,
+        span: Duration,
+    ) -> Result<Result<Stream<'_>, End>, Failure> {
         let operation = self.admit(ask)?;
+        let turn = tokio::time::timeout(PLACE.min(self.left()?), self.upstream.stream()).await;
+        let turn = turn.ok().flatten().ok_or_else(|| busy(&self.permit))?;
         let request = self.request(place, ask)?;
         let until = Until::new(span, self.left()?.saturating_sub(LAST), self.credential.left(SystemTime::now()));
-        let turn = self.upstream.stream().ok_or_else(|| busy(&self.permit))?;
         let attempt = self.upstream.breaker().attempt(self.call).map_err(|wait| self.cut_off(wait))?;
         let sent = Instant::now();
         let outcome = self.transport.open(request, until.left()).await;
@@ -90,13 +98,14 @@ impl Sender {
         self.count(&operation, outcome.as_ref().map(Response::status), sent);
         let outcome = match outcome {
             Ok(response) if response.status().is_success() => {
-                return Ok(Some(Stream::new(response.into_body(), until, turn)));
+                return Ok(Ok(Stream::new(response.into_body(), until, turn)));
             }
-            Err(TransportError::Timeout(_)) => return Ok(None),
+            Err(TransportError::Timeout(_)) => return Ok(Err(until.end())),
             Ok(response) => self.transport.rest(response, self.left()?).await,
             Err(error) => Err(error),
         };
-        self.verdict(outcome, &operation).await.map(|_| None)
+        // What is here is no success.
+        self.verdict(outcome, &operation).await.map(|_| Err(End::Closed))
     }
 
     /// A success, or what an answer that is none means.

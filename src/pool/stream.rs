@@ -15,6 +15,8 @@ pub(super) enum End {
     Closed,
     /// Its time is over.
     Time,
+    /// The call has no more time.
+    Call,
     /// The credential that it was opened with has ended.
     Expired,
     /// It broke off.
@@ -25,15 +27,26 @@ pub(super) enum End {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Until {
     at: Instant,
-    expires: bool,
+    first: First,
+}
+
+/// What ends first.
+#[derive(Debug, Clone, Copy)]
+enum First {
+    Span,
+    Call,
+    Credential,
 }
 
 impl Until {
     /// After `span`, or when the call has no more than `call` left, or when the credential ends: whichever is first.
     pub(super) fn new(span: Duration, call: Duration, credential: Option<Duration>) -> Self {
-        let own = span.min(call);
-        let expires = credential.filter(|left| *left < own);
-        Self { at: Instant::now() + expires.unwrap_or(own), expires: expires.is_some() }
+        let (own, first) = if call < span { (call, First::Call) } else { (span, First::Span) };
+        let (left, first) = match credential {
+            Some(left) if left < own => (left, First::Credential),
+            Some(_) | None => (own, first),
+        };
+        Self { at: Instant::now() + left, first }
     }
 
     /// What is left.
@@ -41,8 +54,13 @@ impl Until {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    fn end(self) -> End {
-        if self.expires { End::Expired } else { End::Time }
+    /// What it is that has ended then.
+    pub(super) fn end(self) -> End {
+        match self.first {
+            First::Span => End::Time,
+            First::Call => End::Call,
+            First::Credential => End::Expired,
+        }
     }
 }
 
@@ -90,8 +108,9 @@ mod tests {
         let until =
             |span, call, credential: Option<u64>| Until::new(seconds(span), seconds(call), credential.map(seconds));
         assert_eq!(until(10, 60, None).left(), seconds(10));
+        assert!(matches!(until(10, 60, Some(60)).end(), End::Time));
         assert_eq!(until(30, 5, Some(60)).left(), seconds(5));
-        assert!(matches!(until(30, 5, Some(60)).end(), End::Time));
+        assert!(matches!(until(30, 5, Some(60)).end(), End::Call));
         let expiring = until(30, 60, Some(7));
         assert!(expiring.left() == seconds(7) && matches!(expiring.end(), End::Expired));
     }

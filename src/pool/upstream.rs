@@ -61,9 +61,9 @@ impl Upstream {
         &self.breaker
     }
 
-    /// A place for a stream, if one is free.
-    pub(super) fn stream(&self) -> Option<SemaphorePermit<'_>> {
-        self.streams.try_acquire().ok()
+    /// Waits for a place for a stream.
+    pub(super) async fn stream(&self) -> Option<SemaphorePermit<'_>> {
+        self.streams.acquire().await.ok()
     }
 
     /// Waits for a turn.

@@ -21,6 +21,9 @@ use question::{MAX_TAIL, Pick, Picked, Question, Which};
 
 /// Pods of one call, at most.
 const MAX_PODS: usize = 16;
+/// Pods of one call that are followed, at most: a cluster has few places for streams, for all callers. The others are read
+/// once.
+const MAX_FOLLOWED: usize = 4;
 /// Pods that are looked at to find those that are not well.
 const MAX_FOUND: u32 = 100;
 /// Bytes that the logs of a call may have; one that is cut is read once more.
@@ -96,11 +99,16 @@ struct Place<'a> {
 struct Source {
     pod: String,
     container: Option<String>,
+    /// For how long it is followed; else it is read once.
+    follow: Option<Duration>,
 }
 
 async fn sources(place: &Place<'_>, question: &Question, notes: &mut Vec<String>) -> Result<Vec<Source>, Failure> {
     let selector = match &question.which {
-        Which::Pod(name) => return Ok(vec![Source { pod: name.clone(), container: question.container.clone() }]),
+        Which::Pod(name) => {
+            let (pod, container) = (name.clone(), question.container.clone());
+            return Ok(vec![Source { pod, container, follow: question.follow }]);
+        }
         Which::Selector(selector) => selector.clone(),
         Which::Workload { kind, name } => {
             let resource = place.client.kind(kind, None).await?;
@@ -129,11 +137,15 @@ async fn sources(place: &Place<'_>, question: &Question, notes: &mut Vec<String>
         let of = if more { "of more than" } else { "of" };
         notes.push(format!("{MAX_PODS} {of} {all} pods, those that are not well first: narrow labelSelector"));
     }
-    let source = |pod: &Value| Source {
+    if question.follow.is_some() && found.len() > MAX_FOLLOWED {
+        notes.push(format!("{MAX_FOLLOWED} of {} pods are followed, the others were read once", found.len()));
+    }
+    let source = |(at, pod): (usize, &Value)| Source {
         pod: pods::name(pod).to_owned(),
         container: question.container.clone().or_else(|| pods::container(pod).map(Into::into)),
+        follow: question.follow.filter(|_| at < MAX_FOLLOWED),
     };
-    Ok(found.into_iter().map(source).collect())
+    Ok(found.into_iter().enumerate().map(source).collect())
 }
 
 /// Reads all sources at once and shares the room among them.
@@ -230,14 +242,14 @@ struct Log {
 /// asked for, once.
 async fn read(place: &Place<'_>, question: &Question, source: &Source, limit: u64) -> Result<Log, Failure> {
     let mut request = question.request(source.container.clone(), limit);
-    let log = fetch(place, question, &source.pod, &request).await;
+    let log = fetch(place, question, source, &request).await;
     let ((text, ended), defaulted) = match log {
         Ok(fetched) => (fetched, None),
         // Perhaps there are several containers, and the API server chooses none.
         Err(failure) if failure.code == "cluster_error" && request.container.is_none() => {
             let Some(container) = default_container(place, &source.pod).await else { return Err(failure) };
             request.container = Some(container.clone());
-            (fetch(place, question, &source.pod, &request).await?, Some(container))
+            (fetch(place, question, source, &request).await?, Some(container))
         }
         Err(failure) => return Err(failure),
     };
@@ -255,10 +267,11 @@ async fn read(place: &Place<'_>, question: &Question, source: &Source, limit: u6
 async fn fetch(
     place: &Place<'_>,
     question: &Question,
-    pod: &str,
+    source: &Source,
     request: &LogRequest,
 ) -> Result<(String, Option<String>), Failure> {
-    let Some(span) = question.follow else {
+    let pod = source.pod.as_str();
+    let Some(span) = source.follow else {
         return Ok((place.client.log(place.pods, place.namespace, pod, request).await?, None));
     };
     // What is searched may be more than what is shown.

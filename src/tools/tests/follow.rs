@@ -63,9 +63,29 @@ async fn a_log_is_followed_to_its_end_or_for_its_time() {
 #[tokio::test]
 async fn streams_have_places_of_their_own() {
     let world = world().await;
-    let many = futures::future::join_all((0..20).map(|_| follow(&world, "open", json!({})))).await;
+    let short = futures::future::join_all((0..20).map(|_| follow(&world, "open", json!({})))).await;
+    assert!(short.iter().all(Result::is_ok), "they wait a moment for a place: {short:?}");
+    let long = json!({"follow": "5s"});
+    let many = futures::future::join_all((0..20).map(|_| follow(&world, "open", long.clone()))).await;
     let (followed, refused): (Vec<_>, Vec<_>) = many.into_iter().partition(Result::is_ok);
     assert_eq!((followed.len(), refused.len()), (16, 4));
     assert!(refused[0].as_ref().unwrap_err().contains("too many"), "{refused:?}");
     assert!(follow(&world, "open", json!({})).await.is_ok(), "they are given back");
+}
+
+#[tokio::test]
+async fn one_call_follows_four_pods_and_reads_the_others_once() {
+    let pods: Vec<Value> = (0..6).map(|at| json!({"metadata": {"name": format!("web-{at}")}})).collect();
+    let log = |at: usize| format!("{PODS}/web-{at}/log");
+    let mut answers = vec![(PODS.to_owned(), 200, json!({"kind": "PodList", "items": pods}).to_string())];
+    answers.extend((0..6).map(|at| (log(at), 200, format!("line of {at}\n"))));
+    let answers: Vec<(&str, u16, String)> =
+        answers.iter().map(|(path, status, body)| (path.as_str(), *status, body.clone())).collect();
+    let world = World::new(&answers, Namespaces::default()).await;
+    let args = json!({"labelSelector": "app=web", "namespace": "shop", "follow": "1s"});
+    let text = world.call("pods_log", args).await.unwrap();
+    assert!(text.starts_with("# 4 of 6 pods are followed, the others were read once\n"), "{text}");
+    assert!((0..6).all(|at| text.contains(&format!("web-{at}: line of {at}"))), "{text}");
+    assert_eq!((world.asked("follow=true"), world.asked("/log?")), (4, 6));
+    assert_eq!(text.matches(": followed for 1 s").count(), 4, "{text}");
 }

@@ -26,6 +26,7 @@ pub(super) async fn ended(
     match end {
         FollowEnd::Time => format!("followed for {}", spent(span, took)),
         FollowEnd::Silent => format!("followed for {}, in which nothing came", spent(span, took)),
+        FollowEnd::Call => format!("followed for {}, as the call has no more time", spent(span, took)),
         FollowEnd::Full => format!("followed until {} bytes had come: limitBytes allows more", request.limit_bytes),
         FollowEnd::Expired => format!("followed until the credential expired, for {}", spent(span, took)),
         FollowEnd::Cut(why) => format!("the stream was cut by the API server: {why}"),
