@@ -140,7 +140,7 @@ cases! {
              (docs/performance.md).";
         K06 k06_a_hundred_reloads_under_load_fail_no_call_and_leave_nothing [simulated, real]
             "100 SIGHUPs under load fail no call; open files, threads and memory stay as they were.",
-            "With 200 clusters; the last 50 reloads may take 12 MiB, where 50 forgotten generations are 150 MB. Tasks are seen by \
+            "With 200 clusters; the last 50 reloads may take 12 MiB, where 50 generations that stay would take 30. Tasks are seen by \
              what they hold only.";
     }
     process: {
