@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use http::HeaderValue;
 
 use super::answer::Answer;
@@ -107,9 +108,11 @@ impl Bench<'_> {
         };
         let weight = match asked.proc {
             // A table of the API server is not what a model gets.
-            None => Weight { bytes: measured.sample.len(), ..Weight::default() },
+            None => Weight { bytes: measured.sample.iter().map(Bytes::len).sum(), ..Weight::default() },
             Some(_) => weigh(&measured.sample)?,
         };
+        let wanted = row.all_rows(self.plan);
+        ensure!(wanted.is_none_or(|all| weight.rows == all), "{} rows, not {wanted:?}", weight.rows);
         Ok((sample, weight))
     }
 }
@@ -134,11 +137,19 @@ fn good(measured: Measured) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-/// Bytes, tokens and rows of an answer.
-fn weigh(body: &[u8]) -> anyhow::Result<Weight> {
-    let answer = Answer::read(body)?;
-    let (tokens, rows) = (answer.tokens(), answer.names().len());
-    Ok(Weight { bytes: body.len(), tokens, rows, groups: answer.groups() })
+/// Bytes, tokens and rows of all pages of an answer together.
+fn weigh(pages: &[Bytes]) -> anyhow::Result<Weight> {
+    let mut all = Weight::default();
+    let mut names = BTreeSet::new();
+    for page in pages {
+        let answer = Answer::read(page)?;
+        all.bytes += page.len();
+        all.tokens += answer.tokens();
+        all.groups = all.groups.or_else(|| answer.groups());
+        names.extend(answer.names());
+    }
+    all.rows = names.len();
+    Ok(all)
 }
 
 /// Processor times in µs.

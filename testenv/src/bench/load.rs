@@ -15,6 +15,9 @@ use super::door::{Ask, Connection, Door, Prepared};
 /// A caller with so many failed calls gives up: the run is void anyway, and each may take a minute.
 const ENOUGH_ERRORS: usize = 10;
 
+/// More pages than the longest list of a run has.
+const MOST_PAGES: usize = 1_000;
+
 /// What one call of a run is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
@@ -60,8 +63,8 @@ pub struct Measured {
     pub errors: usize,
     /// What was wrong with the first of them.
     pub first_error: Option<String>,
-    /// The body of one good answer.
-    pub sample: Bytes,
+    /// The bodies of one good call, a page each.
+    pub sample: Vec<Bytes>,
 }
 
 impl Measured {
@@ -153,15 +156,15 @@ impl Shift {
             line.turn += self.callers;
             let asked = Instant::now();
             let answer = match &self.work {
-                Work::Once(_) => self.once(&mut line.connection, &prepared, token).await,
+                Work::Once(_) => self.once(&mut line.connection, &prepared, token).await.map(|body| vec![body]),
                 Work::Walk(ask) => self.walk(&mut line.connection, ask, token).await,
             };
             match answer {
-                Ok(body) => {
+                Ok(pages) => {
                     measured.calls += 1;
                     measured.micros.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
                     if measured.sample.is_empty() {
-                        measured.sample = body;
+                        measured.sample = pages;
                     }
                 }
                 Err(error) => {
@@ -184,13 +187,17 @@ impl Shift {
         Ok(body)
     }
 
-    async fn walk(&self, to: &mut Connection, ask: &Ask, token: &HeaderValue) -> anyhow::Result<Bytes> {
+    async fn walk(&self, to: &mut Connection, ask: &Ask, token: &HeaderValue) -> anyhow::Result<Vec<Bytes>> {
         let mut ask = ask.clone();
+        let mut pages = Vec::new();
         loop {
             let body = self.once(to, &self.door.prepare(&ask), token).await?;
-            match (Answer::read(&body)?.rest(), &mut ask) {
+            let answer = Answer::read(&body)?;
+            pages.push(body);
+            ensure!(pages.len() <= MOST_PAGES, "a list without an end");
+            match (answer.rest(), &mut ask) {
                 (Some(rest), Ask::Call(_, arguments)) => arguments["continue"] = Value::from(rest),
-                (None, _) | (_, Ask::Get(_) | Ask::ToolsList) => return Ok(body),
+                (None, _) | (_, Ask::Get(_) | Ask::ToolsList) => return Ok(pages),
             }
         }
     }

@@ -26,8 +26,8 @@ pub fn markdown(report: &Report) -> String {
     page.push_str("\n## On a kube-apiserver\n\n");
     if report.cells.keys().any(|key| key.starts_with("real/")) {
         page.push_str(
-            "1,000 pods that no kubelet runs, 20 namespaces. \"To its end\" is all pages of kubeferry, one after the other, \
-             against the one answer of the peer.\n\n",
+            "1,000 pods that no kubelet runs, 20 namespaces. \"All of them\" is a row for each pod: a call of kubeferry is then \
+             all its pages, one after the other, against the one answer of the peer. Other rows show one answer.\n\n",
         );
         cells(&mut page, report, &["real/"]);
     } else {
@@ -56,7 +56,7 @@ Both pass the caller's token on to the API server. kubeferry verifies it (RS256,
 makes thousands.\n\
 * Processor time is that of the process and its children (`/proc/PID/stat`), per call. It is the number that a busy machine \
 disturbs least. \"Rest\" is all else on the machine: the API server and the kernel.\n\
-* Tokens are those of the encoding o200k_base, of the text and the structured part of an answer.\n\
+* A MB is 10⁶ bytes. Tokens are those of the encoding o200k_base, of the text and the structured part of an answer.\n\
 * All programs share the cores of one machine, so calls per second are not what a server alone could do.\n";
 
 fn setting(page: &mut String, report: &Report) {
@@ -96,6 +96,7 @@ fn bound(goal: &Goal) -> String {
         Bound::AtMost(most) => format!("≤ {}", number(most, goal.unit)),
         Bound::AtLeast(least) => format!("≥ {}", number(least, goal.unit)),
         Bound::Exactly(value) => number(value, goal.unit),
+        Bound::Shown => "–".to_owned(),
         Bound::Later(goal) => goal.to_owned(),
     }
 }
@@ -104,6 +105,7 @@ fn verdict(goal: &Goal, value: Option<Spread>, report: &Report) -> String {
     let met = match (goal.bound, value) {
         (Bound::Later(_), _) => return format!("later: {}", (goal.why)(report)),
         (_, None) => return "not measured in this run".to_owned(),
+        (Bound::Shown, Some(_)) => return (goal.why)(report),
         (Bound::AtMost(most), Some(value)) => value.median <= most,
         (Bound::AtLeast(least), Some(value)) => value.median >= least,
         (Bound::Exactly(wanted), Some(value)) => value.least >= wanted && value.most <= wanted,
@@ -165,19 +167,19 @@ fn weight(cell: &Cell) -> String {
 /// The single numbers of both servers.
 const SINGLES: &[(&str, &str, Unit)] = &[
     ("start-ms", "from start to listening", Unit::Millis),
-    ("binary-mib", "size of the program", Unit::MiB),
-    ("idle-mib", "memory at rest", Unit::MiB),
-    ("after-calls-mib", "memory after 5,000 small calls", Unit::MiB),
-    ("large-peak-mib", "most memory, 4 lists of 10,000 pods at once", Unit::MiB),
+    ("binary-mb", "size of the program", Unit::Mb),
+    ("idle-mb", "memory at rest", Unit::Mb),
+    ("after-calls-mb", "memory after 5,000 small calls", Unit::Mb),
+    ("large-peak-mb", "most memory, 4 lists of 10,000 pods at once", Unit::Mb),
     ("large-seconds", "time for these 4 lists, s", Unit::Count),
     ("cold-p50-us", "1,000 callers, the first call of each, p50", Unit::Micros),
     ("cold-p99-us", "the same, p99", Unit::Micros),
     ("warm-p50-us", "1,000 callers, the second call of each, p50", Unit::Micros),
     ("warm-p99-us", "the same, p99", Unit::Micros),
-    ("identity-kib", "memory per caller", Unit::KiB),
+    ("identity-kb", "memory per caller", Unit::Kb),
     ("reload-calls", "calls during the reloads", Unit::Count),
     ("reload-failed", "of these failed", Unit::Count),
-    ("reload-rss-mib", "memory that the reloads left behind", Unit::MiB),
+    ("reload-rss-mb", "memory that the reloads left behind", Unit::Mb),
     ("reload-files", "open files that the reloads left behind", Unit::Count),
     ("reload-threads", "threads that the reloads left behind", Unit::Count),
 ];
@@ -210,8 +212,8 @@ fn number(value: f64, unit: Unit) -> String {
         Unit::Micros => format!("{} µs", plain(value)),
         Unit::Millis => format!("{} ms", plain(value)),
         Unit::PerSecond => format!("{}/s", plain(value)),
-        Unit::MiB => format!("{} MiB", plain(value)),
-        Unit::KiB => format!("{} KiB", plain(value)),
+        Unit::Mb => format!("{} MB", plain(value)),
+        Unit::Kb => format!("{} kB", plain(value)),
         Unit::Times => format!("{} ×", plain(value)),
         Unit::Tokens => format!("{} tokens", plain(value)),
         Unit::Count => plain(value),
@@ -275,11 +277,11 @@ mod tests {
         report.setting.cores = 2;
         let cell = Cell { rounds: vec![sample], ..Cell::default() };
         report.cells.insert("simulator/namespaces/8/many@kubeferry".to_owned(), cell);
-        report.add("idle-mib", Who::Ferry, 12.0);
+        report.add("idle-mb", Who::Ferry, 12.0);
         let page = markdown(&report);
         assert!(page.contains("≥ 5,000/s | 4,000/s | **not met**: of each call kubeferry has 100 µs"), "{page}");
         assert!(page.contains("2 cores give at most 8000 calls/s"), "{page}");
-        assert!(page.contains("| memory at rest | ≤ 20 MiB | 12 MiB | met |"), "{page}");
+        assert!(page.contains("| memory at rest | ≤ 20 MB | 12 MB | met |"), "{page}");
         assert!(page.contains("≤ 120 ms | – | later"), "{page}");
     }
 

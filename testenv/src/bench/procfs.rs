@@ -6,8 +6,8 @@ use anyhow::Context;
 
 /// Clock ticks per second in `/proc`: the same on every Linux that programs see.
 const TICKS: u64 = 100;
-/// KiB per MiB.
-const KIB: f64 = 1024.0;
+/// MB per KiB, which `/proc` calls kB; a MB is 10⁶ bytes.
+const KIB: f64 = 1024.0 / 1e6;
 
 /// A process, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +29,20 @@ impl Proc {
         ticks(&stat).map(|ticks| ticks * 1_000_000 / TICKS).context("a process without times")
     }
 
-    /// Resident memory in MiB.
+    /// Resident memory in MB.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn rss(self) -> anyhow::Result<f64> {
-        Ok(self.status("VmRSS:")? / KIB)
+        Ok(self.status("VmRSS:")? * KIB)
     }
 
-    /// The most resident memory so far, in MiB.
+    /// The most resident memory so far, in MB.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn peak(self) -> anyhow::Result<f64> {
-        Ok(self.status("VmHWM:")? / KIB)
+        Ok(self.status("VmHWM:")? * KIB)
     }
 
     /// How many threads it has.

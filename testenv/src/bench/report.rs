@@ -60,7 +60,7 @@ pub struct Cell {
 /// What one answer is to a model.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Weight {
-    /// Bytes of the body.
+    /// Bytes of the body; of all pages where a call is all pages.
     pub bytes: usize,
     /// Tokens in the encoding `o200k_base`.
     pub tokens: usize,

@@ -44,7 +44,7 @@ impl Single<'_> {
         for _ in 0..self.plan.starts {
             report.add("start-ms", self.who, cold_start(self.who, self.program, self.cluster)?);
         }
-        report.add("binary-mib", self.who, mib(std::fs::metadata(self.program)?.len()));
+        report.add("binary-mb", self.who, mb(std::fs::metadata(self.program)?.len()));
         Ok(())
     }
 
@@ -55,11 +55,11 @@ impl Single<'_> {
     pub async fn memory(&self, report: &mut Report, small: &Workload) -> anyhow::Result<()> {
         let target = self.start().await?;
         pause(REST).await;
-        report.add("idle-mib", self.who, target.proc.rss()?);
+        report.add("idle-mb", self.who, target.proc.rss()?);
         let mut callers = Callers::open(&target.door, &self.tokens[..1], CALLERS).await?;
         good(callers.run(&small.work(self.who), Stop::Calls(self.plan.calls), &small.marker).await?)?;
         pause(REST).await;
-        report.add("after-calls-mib", self.who, target.proc.rss()?);
+        report.add("after-calls-mb", self.who, target.proc.rss()?);
         Ok(())
     }
 
@@ -72,7 +72,7 @@ impl Single<'_> {
         let mut callers = Callers::open(&target.door, &self.tokens[..1], large.callers).await?;
         let work = large.work(self.who);
         let measured = good(callers.run(&work, Stop::Calls(large.callers), &large.marker).await?)?;
-        report.add("large-peak-mib", self.who, target.proc.peak()?);
+        report.add("large-peak-mb", self.who, target.proc.peak()?);
         report.add("large-seconds", self.who, measured.elapsed.as_secs_f64());
         Ok(())
     }
@@ -94,9 +94,9 @@ impl Single<'_> {
             report.add(&format!("{name}-p50-us"), self.who, measured.percentile(50));
             report.add(&format!("{name}-p99-us"), self.who, measured.percentile(99));
         }
-        let grown = (target.proc.rss()? - before).max(0.0) * 1024.0;
+        let grown = (target.proc.rss()? - before).max(0.0) * 1e3;
         let identities = u32::try_from(self.tokens.len())?;
-        report.add("identity-kib", self.who, grown / f64::from(identities));
+        report.add("identity-kb", self.who, grown / f64::from(identities));
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl Single<'_> {
         let (calls, failed, first) = calls?;
         pause(REST).await;
         let after = state()?;
-        for (name, at) in [("reload-rss-mib", 0), ("reload-files", 1), ("reload-threads", 2)] {
+        for (name, at) in [("reload-rss-mb", 0), ("reload-files", 1), ("reload-threads", 2)] {
             report.add(name, self.who, after[at] - before[at]);
         }
         report.add("reload-calls", self.who, f64::from(u32::try_from(calls)?));
@@ -159,7 +159,7 @@ fn good(measured: Measured) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-fn mib(bytes: u64) -> f64 {
-    // Programs are far smaller than what an f64 counts exactly.
-    Duration::from_micros(bytes).as_secs_f64() * 1e6 / f64::from(1 << 20)
+fn mb(bytes: u64) -> f64 {
+    // A MB is 10⁶ bytes as a second is 10⁶ µs.
+    Duration::from_micros(bytes).as_secs_f64()
 }

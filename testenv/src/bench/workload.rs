@@ -9,6 +9,9 @@ use super::door::Ask;
 use super::load::Work;
 use super::target::Who;
 
+/// The largest `limit` that kubeferry takes.
+const LARGEST_PAGE: usize = 500;
+
 /// How much of everything a run does.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -120,7 +123,7 @@ enum Form {
     Unasked,
     /// One page with a row for each pod.
     Rows,
-    /// All pages.
+    /// All pages with a row for each pod, as few pages as there may be: what the peer does in one answer.
     Whole,
 }
 
@@ -146,8 +149,11 @@ impl Workload {
                     Some(namespace) => ("pods_list_in_namespace", json!({"namespace": namespace})),
                     None => ("pods_list", json!({})),
                 };
-                if *form == Form::Rows && ferry {
+                if *form != Form::Unasked && ferry {
                     given["format"] = "table".into();
+                }
+                if *form == Form::Whole && ferry {
+                    given["limit"] = LARGEST_PAGE.into();
                 }
                 let ask = Ask::Call(tool, arguments(given));
                 if *form == Form::Whole && ferry { Work::Walk(ask) } else { Work::Once(ask) }
@@ -168,6 +174,12 @@ impl Workload {
         }
     }
 
+    /// How many rows each call must bring.
+    #[must_use]
+    pub fn all_rows(&self, plan: &Plan) -> Option<usize> {
+        matches!(self.question, Question::Pods { form: Form::Whole, .. }).then(|| self.objects(plan)).flatten()
+    }
+
     /// The question whose whole answer, walked to its end, must name the same objects at both servers.
     #[must_use]
     pub fn names(&self, who: Who) -> Option<Ask> {
@@ -177,7 +189,7 @@ impl Workload {
                 if let (Ask::Call(_, arguments), Who::Ferry) = (&mut ask, who) {
                     // Every row by its name, however the answer is usually shown.
                     arguments["columns"] = "NAME".into();
-                    arguments["limit"] = 500.into();
+                    arguments["limit"] = LARGEST_PAGE.into();
                 }
                 Some(ask)
             }
@@ -213,7 +225,7 @@ pub fn all(plan: &Plan) -> Vec<Workload> {
     let forms = [
         ("pods", "one answer", Form::Unasked),
         ("pods-rows", "one answer, a row for each", Form::Rows),
-        ("whole", "to its end", Form::Whole),
+        ("whole", "all of them, a row for each", Form::Whole),
     ];
     for (key, said, form) in forms {
         rows.push(row(key, &format!("`pods_list` of {}, {said}", plan.real_pods), At::Real, (8, 1), pods(None, form)));
