@@ -2,7 +2,7 @@
 //! kube-apiserver. `scripts/bench` builds what it needs and starts it.
 //!
 //! `workload` is what is measured, as data. `backend` (the simulator in a process of its own) and `real` are asked
-//! through a `target`; `load` asks, `door` speaks the protocols, `answer` looks at what came. `cells` and `single`
+//! through a `target`; `load` asks, `door` speaks the protocols, `answer` looks at what came. `cells`, `single` and `many`
 //! measure, `report` holds the results, `goals` and `page` make docs/performance.md of them.
 
 mod answer;
@@ -11,6 +11,7 @@ mod cells;
 mod door;
 mod goals;
 mod load;
+mod many;
 mod page;
 mod procfs;
 mod real;
@@ -23,7 +24,7 @@ pub mod workload;
 
 use std::io::Write;
 
-pub use page::markdown;
+pub use page::{markdown, tally};
 pub use run::{Options, run};
 
 /// A line of progress.

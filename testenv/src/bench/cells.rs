@@ -7,14 +7,20 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use http::HeaderValue;
 
+use tokio::time::timeout;
+
 use super::answer::Answer;
 use super::backend::Backend;
 use super::door::Door;
 use super::load::{Callers, Measured, Stop, Work, all_names};
 use super::procfs::{Proc, machine_cpu_micros};
-use super::report::{Cell, Report, Sample, Weight};
+use super::report::{Cell, Counted, Report, Sample, Weight};
 use super::target::Who;
 use super::workload::{Plan, Workload};
+use crate::tap::Tap;
+
+/// Time for one round of a cell.
+const LONGEST: Duration = Duration::from_secs(90);
 
 /// What a cell is measured with.
 pub struct Bench<'a> {
@@ -41,15 +47,20 @@ pub struct Asked<'a> {
 }
 
 impl Bench<'_> {
-    /// Measures one round of a cell and adds it to the report. A cell that fails is void; the run goes on without it.
+    /// Measures one round of a cell and adds it to the report. A cell with a wrong answer is void; one for which there is
+    /// no time left keeps the rounds that it has. The run goes on.
     pub async fn cell(&mut self, row: &Workload, work: &Work, asked: &Asked<'_>) {
         let key = format!("{}@{}", row.key, asked.name);
         if self.report.cells.get(&key).is_some_and(|cell| cell.void.is_some()) {
             return;
         }
-        let outcome = match Instant::now() < self.end {
-            true => self.round(row, work, asked).await,
-            false => Err(anyhow::anyhow!("the time of the run was over")),
+        if Instant::now() >= self.end {
+            self.report.note(format!("{} at {}: the time was over, later rounds are left out", row.key, asked.name));
+            return;
+        }
+        let Ok(outcome) = timeout(LONGEST, self.round(row, work, asked)).await else {
+            self.report.note(format!("{} at {}: a round of it took too long and is left out", row.key, asked.name));
+            return;
         };
         let cell = self.report.cells.entry(key).or_insert_with(|| Cell {
             title: row.title.clone(),
@@ -115,6 +126,28 @@ impl Bench<'_> {
         ensure!(wanted.is_none_or(|all| weight.rows == all), "{} rows, not {wanted:?}", weight.rows);
         Ok((sample, weight))
     }
+}
+
+/// Counts what a warm call of a row asks of the API server behind `tap`, in so many `calls`. Nothing here is timed.
+///
+/// # Errors
+/// When a call fails.
+pub async fn count(
+    (row, calls): (&Workload, usize),
+    who: Who,
+    door: &Door,
+    tokens: &[HeaderValue],
+    tap: &Tap,
+) -> anyhow::Result<Counted> {
+    let tokens = tokens.get(..row.tokens).context("there are not so many tokens")?;
+    let mut callers = Callers::open(door, tokens, row.callers).await?;
+    let work = row.work(who);
+    good(callers.run(&work, Stop::Calls(row.tokens.max(row.callers)), &row.marker).await?)?;
+    tap.clear();
+    let calls = good(callers.run(&work, Stop::Calls(calls), &row.marker).await?)?.calls;
+    let calls = f64::from(u32::try_from(calls)?);
+    let per_call = |count: usize| u32::try_from(count).map_or(f64::INFINITY, f64::from) / calls;
+    Ok(Counted { requests: per_call(tap.requests().len()), connections: per_call(tap.connections()) })
 }
 
 /// Walks the list of a row at one server.

@@ -1,6 +1,6 @@
 //! The figures that kubeferry is to reach, as data, and why one is not reached.
 
-use super::report::{Report, Sample, Spread};
+use super::report::{Counted, Report, Sample, Spread};
 use super::target::Who;
 
 /// A figure.
@@ -50,6 +50,7 @@ const DIRECT_1: &str = "direct/direct/1/one";
 const REAL_SMALL: &str = "real/namespaces/8/one";
 /// All 1,000 pods, a row for each, at both servers: a call of kubeferry is the walk of all pages.
 const REAL_WHOLE: &str = "real/whole/8/one";
+const REAL_MANY: &str = "real/namespaces/8/many";
 const REAL_PAGE: &str = "real/pods/8/one";
 const ROWS: &str = "simulator/pods-100-rows/1/one";
 const FERRY: &str = Who::Ferry.name();
@@ -93,6 +94,20 @@ pub(super) const GOALS: &[Goal] = &[
         unit: Unit::Count,
         value: |report| optional(report, SMALL_8, |sample| sample.connections),
         why: |_| "the simulator saw new connections while calls went on".to_owned(),
+    },
+    Goal {
+        what: "kube-apiserver: requests to it per warm call",
+        bound: Bound::Exactly(1.0),
+        unit: Unit::Count,
+        value: |report| counted(report, |counted| counted.requests),
+        why: |_| "the Tap before it saw other requests".to_owned(),
+    },
+    Goal {
+        what: "kube-apiserver: new connections to it per warm call",
+        bound: Bound::Exactly(0.0),
+        unit: Unit::Count,
+        value: |report| counted(report, |counted| counted.connections),
+        why: |_| "the Tap before it saw new connections while calls went on".to_owned(),
     },
     Goal {
         what: "kube-apiserver, `namespaces_list`, 8 callers: calls per second over those of the peer",
@@ -142,6 +157,23 @@ pub(super) const GOALS: &[Goal] = &[
         report.number("large-peak-mb", Who::Ferry)
     }),
     single("from start to listening", 50.0, Unit::Millis, |report| report.number("start-ms", Who::Ferry)),
+    single("10,000 clusters: from start to listening", 1_000.0, Unit::Millis, |report| {
+        report.number("many-start-ms", Who::Ferry)
+    }),
+    single("10,000 clusters: reload of all", 1_000.0, Unit::Millis, |report| {
+        report.number("many-reload-ms", Who::Ferry)
+    }),
+    single("10,000 clusters: memory before a reload", 60.0, Unit::Mb, |report| {
+        report.number("many-before-mb", Who::Ferry)
+    }),
+    single("10,000 clusters: memory after it", 60.0, Unit::Mb, |report| report.number("many-after-mb", Who::Ferry)),
+    Goal {
+        what: "10,000 clusters: connections to them before they are used",
+        bound: Bound::Exactly(0.0),
+        unit: Unit::Count,
+        value: |report| report.number("many-connections", Who::Ferry),
+        why: |_| "clusters are contacted that nobody asked for".to_owned(),
+    },
     single("size of the program", 30.0, Unit::Mb, |report| report.number("binary-mb", Who::Ferry)),
     single("`tools/list`, default toolsets", 3_000.0, Unit::Tokens, |report| tokens(report, "simulator/tools/1/one")),
     single("a list of 100 pods, as it comes", 2_000.0, Unit::Tokens, |report| {
@@ -194,6 +226,10 @@ fn each(
 
 fn optional(report: &Report, row: &str, what: impl Fn(&Sample) -> Option<f64>) -> Option<Spread> {
     Spread::of(report.cell(row, FERRY)?.rounds.iter().filter_map(what))
+}
+
+fn counted(report: &Report, what: impl Fn(&Counted) -> f64) -> Option<Spread> {
+    Spread::of(report.cell(REAL_MANY, FERRY)?.counted.iter().map(what))
 }
 
 fn tokens(report: &Report, row: &str) -> Option<Spread> {

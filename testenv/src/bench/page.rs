@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::goals::{Bound, GOALS, Goal, Unit};
-use super::report::{Cell, Report, Sample, Spread};
+use super::report::{Cell, Counted, Report, Sample, Spread};
 use super::target::Who;
 
 /// The page.
@@ -56,13 +56,26 @@ Both pass the caller's token on to the API server. kubeferry verifies it (RS256,
 makes thousands.\n\
 * Processor time is that of the process and its children (`/proc/PID/stat`), per call. It is the number that a busy machine \
 disturbs least. \"Rest\" is all else on the machine: the API server and the kernel.\n\
+* Requests and new connections are counted by the simulator itself, and before the kube-apiserver by a recording relay (a \
+Tap) in a phase of its own, 100 calls per row after the timed rounds: nothing is between the servers and the \
+kube-apiserver while times are taken.\n\
+* A row for which no time was left keeps the rounds that it has, and the notes say so; without any it is \"not measured\".\n\
 * A MB is 10⁶ bytes. Tokens are those of the encoding o200k_base, of the text and the structured part of an answer.\n\
 * All programs share the cores of one machine, so calls per second are not what a server alone could do.\n";
 
 fn setting(page: &mut String, report: &Report) {
     let setting = &report.setting;
     let versions: Vec<String> = setting.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    push(page, &format!("* {}, plan `{}`, {} rounds", setting.date, setting.plan, setting.rounds));
+    push(
+        page,
+        &format!(
+            "* `{}` on {}: plan `{}`, {} rounds",
+            cell_text(&setting.command),
+            setting.date,
+            setting.plan,
+            setting.rounds
+        ),
+    );
     push(page, &format!("* {} cores of {}, {:.0} GiB", setting.cores, setting.processor, setting.memory));
     push(page, &format!("* {}", versions.join(", ")));
     if setting.busy > QUIET {
@@ -91,6 +104,23 @@ fn goals(page: &mut String, report: &Report) {
     }
 }
 
+/// How many goals were met, and which ones were not.
+#[must_use]
+pub fn tally(report: &Report) -> String {
+    let judged = GOALS.iter().map(|goal| (goal, met(goal, (goal.value)(report))));
+    let (mut reached, mut missed, mut unknown) = (0, Vec::new(), Vec::new());
+    for (goal, met) in judged {
+        match (goal.bound, met) {
+            (Bound::Shown | Bound::Later(_), _) => {}
+            (_, Some(true)) => reached += 1,
+            (_, Some(false)) => missed.push(goal.what),
+            (_, None) => unknown.push(goal.what),
+        }
+    }
+    let list = |goals: &[&str]| if goals.is_empty() { "none".to_owned() } else { goals.join("; ") };
+    format!("{reached} met. Not met: {}. Not measured: {}", list(&missed), list(&unknown))
+}
+
 fn bound(goal: &Goal) -> String {
     match goal.bound {
         Bound::AtMost(most) => format!("≤ {}", number(most, goal.unit)),
@@ -102,15 +132,24 @@ fn bound(goal: &Goal) -> String {
 }
 
 fn verdict(goal: &Goal, value: Option<Spread>, report: &Report) -> String {
-    let met = match (goal.bound, value) {
-        (Bound::Later(_), _) => return format!("later: {}", (goal.why)(report)),
-        (_, None) => return "not measured in this run".to_owned(),
-        (Bound::Shown, Some(_)) => return (goal.why)(report),
-        (Bound::AtMost(most), Some(value)) => value.median <= most,
-        (Bound::AtLeast(least), Some(value)) => value.median >= least,
-        (Bound::Exactly(wanted), Some(value)) => value.least >= wanted && value.most <= wanted,
-    };
-    if met { "met".to_owned() } else { format!("**not met**: {}", (goal.why)(report)) }
+    match (goal.bound, met(goal, value)) {
+        (Bound::Later(_), _) => format!("later: {}", (goal.why)(report)),
+        (Bound::Shown, _) if value.is_some() => (goal.why)(report),
+        (_, None) => "not measured in this run".to_owned(),
+        (_, Some(true)) => "met".to_owned(),
+        (_, Some(false)) => format!("**not met**: {}", (goal.why)(report)),
+    }
+}
+
+/// None where there is nothing to judge.
+fn met(goal: &Goal, value: Option<Spread>) -> Option<bool> {
+    let value = value?;
+    match goal.bound {
+        Bound::AtMost(most) => Some(value.median <= most),
+        Bound::AtLeast(least) => Some(value.median >= least),
+        Bound::Exactly(wanted) => Some(value.least >= wanted && value.most <= wanted),
+        Bound::Shown | Bound::Later(_) => None,
+    }
 }
 
 fn cells(page: &mut String, report: &Report, places: &[&str]) {
@@ -123,15 +162,17 @@ fn cells(page: &mut String, report: &Report, places: &[&str]) {
             let server = key.rsplit_once('@').map_or("", |(_, server)| server);
             let head = format!("| {} | {} | {} | {server} |", cell.title, cell.callers, cell.tokens);
             if cell.void.is_some() || cell.rounds.is_empty() {
-                push(page, &format!("{head} void | | | | | | | | |"));
+                let why = if cell.void.is_some() { "void" } else { "not measured" };
+                push(page, &format!("{head} {why} | | | | | | | | |"));
                 continue;
             }
             let of = |what: fn(&Sample) -> f64| Spread::of(cell.rounds.iter().map(what));
             let shown = |what, unit| of(what).map_or_else(String::new, |value| spread(value, unit));
             let middle = |what, unit| of(what).map_or_else(String::new, |value| number(value.median, unit));
-            let counted = |what: fn(&Sample) -> Option<f64>| {
-                let value = Spread::of(cell.rounds.iter().filter_map(what));
-                value.map_or_else(|| "–".to_owned(), |value| number(value.median, Unit::Count))
+            let counted = |apart: fn(&Counted) -> f64, what: fn(&Sample) -> Option<f64>| {
+                let timed = || Spread::of(cell.rounds.iter().filter_map(what)).map(|value| value.median);
+                let value = cell.counted.as_ref().map(apart).or_else(timed);
+                value.map_or_else(|| "–".to_owned(), |value| number(value, Unit::Count))
             };
             let cpu = if server == "direct" { "–".to_owned() } else { shown(|s| s.cpu, Unit::Micros) };
             push(
@@ -143,8 +184,8 @@ fn cells(page: &mut String, report: &Report, places: &[&str]) {
                     middle(|s| s.p90, Unit::Micros),
                     middle(|s| s.p99, Unit::Micros),
                     middle(|s| s.rest_cpu, Unit::Micros),
-                    counted(|s| s.requests),
-                    counted(|s| s.connections),
+                    counted(|c| c.requests, |s| s.requests),
+                    counted(|c| c.connections, |s| s.connections),
                     weight(cell),
                 ),
             );
@@ -177,6 +218,11 @@ const SINGLES: &[(&str, &str, Unit)] = &[
     ("warm-p50-us", "1,000 callers, the second call of each, p50", Unit::Micros),
     ("warm-p99-us", "the same, p99", Unit::Micros),
     ("identity-kb", "memory per caller", Unit::Kb),
+    ("many-start-ms", "10,000 clusters: from start to listening", Unit::Millis),
+    ("many-reload-ms", "10,000 clusters: reload of all", Unit::Millis),
+    ("many-before-mb", "10,000 clusters: memory before the reload", Unit::Mb),
+    ("many-after-mb", "10,000 clusters: memory after it", Unit::Mb),
+    ("many-connections", "10,000 clusters: connections to them", Unit::Count),
     ("reload-calls", "calls during the reloads", Unit::Count),
     ("reload-failed", "of these failed", Unit::Count),
     ("reload-rss-mb", "memory that the reloads left behind", Unit::Mb),
@@ -278,6 +324,11 @@ mod tests {
         let cell = Cell { rounds: vec![sample], ..Cell::default() };
         report.cells.insert("simulator/namespaces/8/many@kubeferry".to_owned(), cell);
         report.add("idle-mb", Who::Ferry, 12.0);
+        let said = tally(&report);
+        assert!(
+            said.starts_with("1 met. Not met: small calls per second") && said.contains("size of the program"),
+            "{said}"
+        );
         let page = markdown(&report);
         assert!(page.contains("≥ 5,000/s | 4,000/s | **not met**: of each call kubeferry has 100 µs"), "{page}");
         assert!(page.contains("2 cores give at most 8000 calls/s"), "{page}");

@@ -24,6 +24,9 @@ pub struct Report {
 pub struct Setting {
     /// When it began, UTC.
     pub date: String,
+    /// What was typed.
+    #[serde(default)]
+    pub command: String,
     /// The plan: full, quick or smoke.
     pub plan: String,
     /// Rounds.
@@ -53,8 +56,20 @@ pub struct Cell {
     pub rounds: Vec<Sample>,
     /// The size of an answer.
     pub answer: Weight,
-    /// Why it does not count.
+    /// What a call asks of the API server, where a phase of its own counted it.
+    #[serde(default)]
+    pub counted: Option<Counted>,
+    /// Why it does not count: a wrong answer.
     pub void: Option<String>,
+}
+
+/// What a warm call asks of the API server.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Counted {
+    /// Requests per call.
+    pub requests: f64,
+    /// New connections per call.
+    pub connections: f64,
 }
 
 /// What one answer is to a model.
@@ -135,6 +150,13 @@ impl Report {
     #[must_use]
     pub fn number(&self, name: &str, who: Who) -> Option<Spread> {
         Spread::of(self.numbers.get(&format!("{name}@{}", who.name()))?.iter().copied())
+    }
+
+    /// Says something once.
+    pub fn note(&mut self, text: String) {
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
     }
 
     /// Notes a single number.

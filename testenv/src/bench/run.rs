@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use http::HeaderValue;
+use tokio::time::{timeout, timeout_at};
 
-use super::backend::Backend;
-use super::cells::{Asked, Bench, names};
+use super::backend::{Backend, NAME, Place};
+use super::cells::{Asked, Bench, count, names};
 use super::door::{Door, Speaks, bearer};
+use super::many::many_clusters;
 use super::procfs::machine_cpu_micros;
 use super::real::Real;
 use super::report::{Report, Setting};
@@ -19,6 +21,10 @@ use super::target::{Cluster, Target, Who};
 use super::workload::{self, At, Plan, Workload};
 use crate::pki;
 use crate::poll::pause;
+use crate::tap::{Tap, TapConfig};
+
+/// Time for the phase that only counts.
+const COUNTING: Duration = Duration::from_secs(120);
 
 /// What to run, and with which programs.
 #[derive(Clone, Debug)]
@@ -31,6 +37,8 @@ pub struct Options {
     pub peer: Option<PathBuf>,
     /// Whether the real kube-apiserver is measured too.
     pub real: bool,
+    /// What was typed to start this run.
+    pub command: String,
     /// Which source kubeferry was built from.
     pub source: String,
 }
@@ -38,7 +46,7 @@ pub struct Options {
 /// Measures everything. What fails is noted in the report, and the run goes on.
 ///
 /// # Errors
-/// When the simulator or the real API server does not start.
+/// When the simulator does not start: it makes the tokens for all.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     pki::install_provider();
     let plan = &options.plan;
@@ -54,14 +62,14 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
 
     let end = Instant::now() + plan.deadline;
     let mut course = Course { options, tokens: &tokens, rows: workload::all(plan), end, report: &mut report };
-    course.rounds(&cluster, Some(&mut backend)).await?;
-    course.singles(&cluster).await;
+    // What compares on a real API server comes first: it is the last to be left out.
     if options.real {
-        say("bench: starting a kube-apiserver");
-        let real = Real::start(&backend.place, plan.real_pods).await?;
-        course.report.setting.versions.insert("kube-apiserver".to_owned(), real.version.clone());
-        course.rounds(&real.cluster, None).await?;
+        let measured = course.real(&backend.place).await;
+        course.failed("kube-apiserver", measured);
     }
+    let measured = course.rounds(&cluster, Some(&mut backend)).await;
+    course.failed("simulator", measured);
+    course.singles(&cluster).await;
     drop(backend);
     report.setting.busy = report.setting.busy.max(busy().await?);
     Ok(report)
@@ -94,6 +102,45 @@ impl Course<'_> {
         Bench { plan: &self.options.plan, backend, tokens: self.tokens, end: self.end, report: self.report }
     }
 
+    /// Notes that a part of the run failed.
+    fn failed(&mut self, what: &str, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            let why: String = format!("{error:#}").chars().take(300).collect();
+            say(&format!("bench: {what}: {why}"));
+            self.report.note(format!("{what} could not be measured: {why}"));
+        }
+    }
+
+    /// The rounds before a kube-apiserver, and what each call asks of it.
+    async fn real(&mut self, place: &Place) -> anyhow::Result<()> {
+        say("bench: starting a kube-apiserver");
+        let real = Real::start(place, self.options.plan.real_pods).await?;
+        self.report.setting.versions.insert("kube-apiserver".to_owned(), real.version.clone());
+        self.rounds(&real.cluster, None).await?;
+        let counting = timeout(COUNTING, self.count(&real.cluster)).await;
+        counting.context("counting requests took too long")?
+    }
+
+    /// Counts the requests and new connections of every call through a Tap, at one server after the other.
+    async fn count(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
+        say("bench: counting requests to the kube-apiserver");
+        for (who, program) in self.servers() {
+            let upstream = cluster.url.trim_start_matches("https://");
+            let tap = Tap::start(TapConfig::new(NAME, upstream, &cluster.ca_pem)).await?;
+            let behind = Cluster { url: tap.url(), ca_pem: tap.ca_pem().to_owned(), ..cluster.clone() };
+            let target = Target::start(who, &program, &behind, &[]).await?;
+            for row in self.rows.iter().filter(|row| row.at == At::Real && (row.peer || who == Who::Ferry)) {
+                let counted = count((row, self.options.plan.counted), who, &target.door, self.tokens, &tap).await;
+                let counted = counted.with_context(|| format!("counting for {} at {}", row.key, who.name()))?;
+                if let Some(cell) = self.report.cells.get_mut(&format!("{}@{}", row.key, who.name())) {
+                    cell.counted = Some(counted);
+                }
+            }
+            tap.stop().await;
+        }
+        Ok(())
+    }
+
     /// All rounds on one cluster, in the order A B, B A, A B. With a backend it is the simulator.
     async fn rounds(&mut self, cluster: &Cluster, mut backend: Option<&mut Backend>) -> anyhow::Result<()> {
         let at = if backend.is_some() { At::Simulator } else { At::Real };
@@ -109,7 +156,7 @@ impl Course<'_> {
                 servers.reverse();
             }
             for (who, program) in servers {
-                let target = Target::start(who, &program, cluster).await?;
+                let target = Target::start(who, &program, cluster, &[]).await?;
                 let asked = Asked { name: who.name(), door: &target.door, proc: Some(target.proc) };
                 let mut bench = self.bench(backend.as_deref_mut());
                 for row in rows.iter().filter(|row| row.at == at && (row.peer || who == Who::Ferry)) {
@@ -140,7 +187,7 @@ impl Course<'_> {
     async fn same_names(&self, cluster: &Cluster, at: At) -> anyhow::Result<()> {
         let mut running = Vec::new();
         for (who, program) in self.servers() {
-            running.push((who, Target::start(who, &program, cluster).await?));
+            running.push((who, Target::start(who, &program, cluster, &[]).await?));
         }
         let token = self.tokens.first().context("no tokens")?;
         for row in self.rows.iter().filter(|row| row.at == at && row.peer) {
@@ -173,23 +220,28 @@ impl Course<'_> {
     async fn singles(&mut self, cluster: &Cluster) {
         let plan = &self.options.plan;
         let large = workload::large(plan);
+        let end = tokio::time::Instant::now() + plan.singles;
         let Some(small) = self.rows.iter().find(|row| row.at == At::Simulator).cloned() else { return };
         for (who, program) in self.servers() {
             say(&format!("bench: memory, starts, reloads: {}", who.name()));
             let single = Single { who, program: &program, cluster, tokens: self.tokens, plan };
-            let mut outcomes = vec![("starts", single.starts(self.report))];
-            outcomes.push(("memory", single.memory(self.report, &small).await));
-            outcomes.push(("large lists", single.large_lists(self.report, &large).await));
-            if who == Who::Ferry {
-                outcomes.push(("identities", single.identities(self.report, &small).await));
-                outcomes.push(("reloads", single.reloads(self.report, &small).await));
-            }
-            for (what, outcome) in outcomes {
-                if let Err(error) = outcome {
-                    let why: String = format!("{error:#}").chars().take(300).collect();
-                    say(&format!("bench: {what} of {}: VOID: {why}", who.name()));
-                    self.report.notes.push(format!("{what} of {} could not be measured: {why}", who.name()));
-                }
+            let all = match who {
+                Who::Ferry => &["starts", "memory", "large lists", "identities", "clusters", "reloads"][..],
+                Who::Peer => &["starts", "memory", "large lists"],
+            };
+            for what in all {
+                let measured = async {
+                    match *what {
+                        "starts" => single.starts(self.report).await,
+                        "memory" => single.memory(self.report, &small).await,
+                        "large lists" => single.large_lists(self.report, &large).await,
+                        "identities" => single.identities(self.report, &small).await,
+                        "clusters" => many_clusters(&single, self.report).await,
+                        _ => single.reloads(self.report, &small).await,
+                    }
+                };
+                let outcome = timeout_at(end, measured).await.unwrap_or_else(|_| Err(anyhow!("no time was left")));
+                self.failed(&format!("{what} of {}", who.name()), outcome);
             }
         }
     }

@@ -22,13 +22,14 @@ impl Setting {
         if let Some(peer) = &options.peer {
             versions.insert(Who::Peer.name().to_owned(), version(peer, "--version")?);
         }
-        versions.insert("Linux".to_owned(), read("/proc/sys/kernel/osrelease"));
+        versions.insert("kernel Linux".to_owned(), read("/proc/sys/kernel/osrelease"));
         let kib: f64 = word(&read("/proc/meminfo"), "MemTotal:").parse().unwrap_or_default();
         let processor = read("/proc/cpuinfo");
         let processor = processor.lines().find(|line| line.starts_with("model name"));
         let processor = processor.and_then(|line| line.split_once(':')).map_or("unknown", |(_, name)| name.trim());
         Ok(Self {
             date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            command: options.command.clone(),
             plan: options.plan.name.to_owned(),
             rounds: options.plan.rounds,
             processor: processor.to_owned(),

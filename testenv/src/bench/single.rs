@@ -13,7 +13,7 @@ use super::workload::{Plan, Workload};
 use crate::poll::pause;
 
 /// Before memory at rest is looked at.
-const REST: Duration = Duration::from_secs(1);
+pub(super) const REST: Duration = Duration::from_secs(1);
 /// Callers while memory fills, and while reloads happen.
 const CALLERS: usize = 8;
 
@@ -33,16 +33,18 @@ pub struct Single<'a> {
 
 impl Single<'_> {
     async fn start(&self) -> anyhow::Result<Target> {
-        Target::start(self.who, self.program, self.cluster).await
+        Target::start(self.who, self.program, self.cluster, &[]).await
     }
 
     /// How fast it listens, and how large its program is.
     ///
     /// # Errors
     /// When it does not start.
-    pub fn starts(&self, report: &mut Report) -> anyhow::Result<()> {
+    pub async fn starts(&self, report: &mut Report) -> anyhow::Result<()> {
         for _ in 0..self.plan.starts {
-            report.add("start-ms", self.who, cold_start(self.who, self.program, self.cluster)?);
+            report.add("start-ms", self.who, cold_start(self.who, self.program, self.cluster, &[])?);
+            // Starts are watched without rest: the deadline of all gets its turn between them.
+            tokio::task::yield_now().await;
         }
         report.add("binary-mb", self.who, mb(std::fs::metadata(self.program)?.len()));
         Ok(())
@@ -130,7 +132,7 @@ impl Single<'_> {
         let reloads = async {
             let mut done = Ok(());
             for _ in 0..self.plan.reloads {
-                done = reload(&target).await;
+                done = reload(&target).await.map(drop);
                 if done.is_err() {
                     break;
                 }
@@ -153,7 +155,8 @@ impl Single<'_> {
     }
 }
 
-fn good(measured: Measured) -> anyhow::Result<Measured> {
+/// A run counts when no call failed.
+pub(super) fn good(measured: Measured) -> anyhow::Result<Measured> {
     let first = measured.first_error.as_deref().unwrap_or_default();
     ensure!(measured.errors == 0, "{} calls failed: {first}", measured.errors);
     Ok(measured)

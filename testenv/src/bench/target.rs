@@ -1,7 +1,7 @@
 //! The servers that are measured: kubeferry, and kubernetes-mcp-server beside it, each with one cluster.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,13 @@ use tokio::net::TcpStream;
 use super::backend::{NAME, RESOURCE};
 use super::door::{Door, Speaks};
 use super::procfs::Proc;
-use crate::poll;
+use crate::poll::pause;
 use crate::process::{Launch, Process, files, port};
 
 const READY: Duration = Duration::from_secs(60);
+const RELOADED: Duration = Duration::from_secs(30);
+/// Between two looks whether a reload is done.
+const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks whether a starting program listens.
 const GLANCE: Duration = Duration::from_micros(200);
 /// The limits of one caller, raised: one token makes all calls of a cell, far more than a person does.
@@ -60,18 +63,21 @@ pub struct Target {
     pub door: Door,
     /// Its process.
     pub proc: Proc,
+    folder: PathBuf,
     _process: Process,
 }
 
 impl Target {
-    /// Starts `program` before `cluster` and waits until it listens.
+    /// Starts `program` before `cluster`, with the files `conf` in `conf.d`, and waits until it listens.
     ///
     /// # Errors
     /// When it does not within a minute, with its log.
-    pub async fn start(who: Who, program: &Path, cluster: &Cluster) -> anyhow::Result<Self> {
+    pub async fn start(who: Who, program: &Path, cluster: &Cluster, conf: &[String]) -> anyhow::Result<Self> {
         let folder = files::folder(who.name())?;
         let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
         let args = arguments(who, &folder, address, cluster)?;
+        configure(folder.path(), conf)?;
+        let place = folder.path().to_owned();
         // Nothing in the environment of this machine decides; kubernetes-mcp-server looks for kubeconfigs there.
         let home = folder.path().display().to_string();
         let launch = Launch { name: who.name(), program, args, envs: vec![("HOME", &home), ("KUBECONFIG", "")] };
@@ -80,18 +86,28 @@ impl Target {
         process.until_ready(READY, listens).await?;
         let proc = Proc(process.id()?);
         let speaks = if who == Who::Ferry { Speaks::Stateless } else { Speaks::Session };
-        Ok(Self { door: Door { address, speaks }, proc, _process: process })
+        Ok(Self { door: Door { address, speaks }, proc, folder: place, _process: process })
+    }
+
+    /// Writes the files of `conf.d` again; it takes a reload to have them in force.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn configure(&self, conf: &[String]) -> anyhow::Result<()> {
+        configure(&self.folder, conf)
     }
 }
 
-/// The time in ms from starting `program` until it accepts a connection. It is killed then.
+/// The time in ms from starting `program`, with the files `conf` in `conf.d`, until it accepts a connection. It is killed
+/// then.
 ///
 /// # Errors
 /// When it cannot be started, or does not listen within a minute.
-pub fn cold_start(who: Who, program: &Path, cluster: &Cluster) -> anyhow::Result<f64> {
+pub fn cold_start(who: Who, program: &Path, cluster: &Cluster, conf: &[String]) -> anyhow::Result<f64> {
     let folder = files::folder(who.name())?;
     let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
     let args = arguments(who, &folder, address, cluster)?;
+    configure(folder.path(), conf)?;
     let started = Instant::now();
     let mut command = Command::new(program);
     command.args(args).env("HOME", folder.path()).env("KUBECONFIG", "").current_dir(folder.path());
@@ -111,25 +127,38 @@ pub fn cold_start(who: Who, program: &Path, cluster: &Cluster) -> anyhow::Result
     Ok(took.as_secs_f64() * 1e3)
 }
 
-/// Lets kubeferry read everything again and waits until the next generation serves.
+/// Lets kubeferry read everything again and waits until the next generation serves. Answers how long that took.
 ///
 /// # Errors
 /// When that takes more than 30 s.
-pub async fn reload(target: &Target) -> anyhow::Result<()> {
+pub async fn reload(target: &Target) -> anyhow::Result<Duration> {
     let before = generation(target).await?;
     let id = target.proc.0.to_string();
+    let asked = Instant::now();
     let mut kill = tokio::process::Command::new("/bin/sh");
     kill.args(["-c", r#"kill -s HUP "$1""#, "kill", &id]).kill_on_drop(true);
     let status = tokio::time::timeout(READY, kill.status()).await.context("sending SIGHUP")??;
     ensure!(status.success(), "SIGHUP could not be sent: {status}");
-    poll::until("the next generation", Duration::from_secs(30), || async {
-        match generation(target).await {
-            Ok(now) if now > before => Ok(()),
-            Ok(now) => Err(format!("generation {now} serves")),
-            Err(error) => Err(format!("{error:#}")),
+    let next = async {
+        while generation(target).await? <= before {
+            pause(LOOK).await;
         }
-    })
-    .await
+        anyhow::Ok(asked.elapsed())
+    };
+    tokio::time::timeout(RELOADED, next).await.context("no next generation serves")?
+}
+
+/// Writes the files of `conf.d`.
+fn configure(folder: &Path, conf: &[String]) -> anyhow::Result<()> {
+    if conf.is_empty() {
+        return Ok(());
+    }
+    let folder = folder.join("conf.d");
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    for (number, text) in conf.iter().enumerate() {
+        std::fs::write(folder.join(format!("{number:02}.toml")), text).context("writing a file of conf.d")?;
+    }
+    Ok(())
 }
 
 async fn generation(target: &Target) -> anyhow::Result<u64> {

@@ -31,12 +31,18 @@ pub struct Plan {
     pub calls: usize,
     /// Reloads under load.
     pub reloads: usize,
+    /// Clusters in the configuration, for what many of them cost.
+    pub clusters: usize,
     /// Starts for the cold start.
     pub starts: usize,
+    /// Calls of a phase that only counts requests.
+    pub counted: usize,
     /// Pods on the real API server.
     pub real_pods: usize,
-    /// Cells that have not begun by then are left out.
+    /// Rounds of cells that have not begun by then are left out.
     pub deadline: Duration,
+    /// Time for all single numbers together; those that are not there by then are left out.
+    pub singles: Duration,
 }
 
 /// What `scripts/bench` does.
@@ -49,9 +55,12 @@ pub const FULL: Plan = Plan {
     identities: 1_000,
     calls: 5_000,
     reloads: 100,
+    clusters: 10_000,
+    counted: 100,
     starts: 10,
     real_pods: 1_000,
     deadline: Duration::from_secs(11 * 60),
+    singles: Duration::from_secs(6 * 60),
 };
 
 /// What `scripts/bench --quick` does: everything once, for a first impression.
@@ -74,6 +83,8 @@ pub const SMOKE: Plan = Plan {
     identities: 4,
     calls: 20,
     reloads: 1,
+    clusters: 1_500,
+    counted: 8,
     starts: 1,
     ..QUICK
 };

@@ -51,6 +51,9 @@ struct Run {
     /// Which source that was built from
     #[arg(long, default_value = "unknown source")]
     source: String,
+    /// What was typed to start the run
+    #[arg(long, default_value = "bench run")]
+    command: String,
     /// The program of kubernetes-mcp-server; without it the peer is left out
     #[arg(long)]
     peer: Option<PathBuf>,
@@ -95,9 +98,13 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             };
             let kubeferry = std::path::absolute(run.kubeferry)?;
             let peer = run.peer.map(std::path::absolute).transpose()?;
-            let report = bench::run(&Options { plan, kubeferry, peer, real: run.real, source: run.source }).await?;
+            let options = Options { plan, kubeferry, peer, real: run.real, source: run.source, command: run.command };
+            let report = bench::run(&options).await?;
             write(&run.results, &serde_json::to_string_pretty(&report)?)?;
-            write(&run.page, &bench::markdown(&report))
+            write(&run.page, &bench::markdown(&report))?;
+            // Nothing is left to do when standard error is gone.
+            drop(writeln!(stderr().lock(), "bench: goals: {}", bench::tally(&report)));
+            Ok(())
         }
         Command::Page { results, page } => {
             let text = std::fs::read_to_string(&results).with_context(|| format!("reading {}", results.display()))?;

@@ -35,9 +35,14 @@ async fn the_benchmark_measures_everything_and_writes_its_page() {
     assert_eq!(warm.answer.rows, testenv::bench::backend::NAMESPACES);
     assert!(warm.answer.tokens > 100);
     let page = std::fs::read_to_string(&page).unwrap();
-    for row in
-        ["processor time per small call", "memory at rest", "calls that failed during the reloads", "`tools/list`"]
-    {
+    for row in [
+        "10,000 clusters: reload",
+        "10,000 clusters: connections",
+        "processor time per small call",
+        "memory at rest",
+        "calls that failed during the reloads",
+        "`tools/list`",
+    ] {
         let line = page.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}: {page}"));
         assert!(!line.contains("not measured"), "{line}");
     }
