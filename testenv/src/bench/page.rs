@@ -326,7 +326,7 @@ mod tests {
         report.add("idle-mb", Who::Ferry, 12.0);
         let said = tally(&report);
         assert!(
-            said.starts_with("1 met. Not met: small calls per second") && said.contains("size of the program"),
+            said.starts_with("2 met. Not met: small calls per second") && said.contains("size of the program"),
             "{said}"
         );
         let page = markdown(&report);
