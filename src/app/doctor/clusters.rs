@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Finding;
 use crate::dispatch::{self, Call, Live};
-use crate::model::{Caller, Cluster, ClusterKind};
+use crate::model::{Caller, Cluster, ClusterKind, UserInfo};
 use crate::pool::{Presence, presence};
 
 /// Time for one question; connecting has three seconds of it.
@@ -33,15 +33,7 @@ pub(super) async fn check(live: Arc<Live>, cluster: Arc<Cluster>, person: Option
     }
     match live.pool.gateway(&cluster.key, ANSWER).await {
         Ok(None) => {}
-        Ok(Some((who, refused))) if refused.is_empty() => {
-            findings.push(Finding::ok(&about, format!("kubeferry is {:?} there, and may impersonate", who.username)));
-        }
-        Ok(Some((who, refused))) => {
-            let said =
-                format!("kubeferry is {:?} there, and may not impersonate {}", who.username, refused.join(" and "));
-            let fix = "apply clusters/impersonator.yaml there with that user as its subject";
-            findings.push(Finding::failed(&about, said, fix));
-        }
+        Ok(Some((who, refused))) => findings.extend(gateway(&about, &who, &refused)),
         Err(failure) => {
             let fix = "check the context in gateway_credentials.kubeconfig";
             findings.push(Finding::of(&about, "kubeferry's own credential", &failure, fix));
@@ -51,6 +43,31 @@ pub(super) async fn check(live: Arc<Live>, cluster: Arc<Cluster>, person: Option
         findings.extend(own_user(&about, live, &cluster, person).await);
     }
     findings
+}
+
+/// What the API server says of kubeferry's own credential.
+fn gateway(about: &str, who: &UserInfo, refused: &[&str]) -> Vec<Finding> {
+    let name = &who.username;
+    let mut findings = Vec::new();
+    if let Some(group) = administrator(who) {
+        let said =
+            format!("kubeferry is {name:?} of the group {group} there: it may do everything, not only act for others");
+        let fix = "apply clusters/impersonator.yaml there, and give gateway_credentials a user with that token alone";
+        findings.push(Finding::warning(about, said, fix));
+    }
+    findings.push(if refused.is_empty() {
+        Finding::ok(about, format!("kubeferry is {name:?} there, and may impersonate"))
+    } else {
+        let said = format!("kubeferry is {name:?} there, and may not impersonate {}", refused.join(" and "));
+        Finding::failed(about, said, "apply clusters/impersonator.yaml there with that user as its subject")
+    });
+    findings
+}
+
+/// The group by which a user passes every check of a cluster made by kubeadm, as a Kind cluster is.
+fn administrator(who: &UserInfo) -> Option<&'static str> {
+    let all = ["system:masters", "kubeadm:cluster-admins"];
+    all.into_iter().find(|group| who.groups.iter().any(|held| held == group))
 }
 
 fn unbound(about: &str, cluster: &Cluster) -> Finding {
@@ -112,4 +129,25 @@ async fn own_user(about: &str, live: Arc<Live>, cluster: &Cluster, person: Optio
         Ok(_answer) => Finding::ok(about, "the kubeconfig's user is accepted"),
         Err(failure) => Finding::of(about, "the kubeconfig's user", &failure, "sign in again, as for kubectl"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level::{Ok, Warning};
+    use super::gateway;
+    use crate::model::UserInfo;
+
+    #[test]
+    fn a_gateway_that_is_an_administrator_is_a_warning() {
+        let who = |groups: &[&str]| UserInfo {
+            username: "gateway".to_owned(),
+            groups: groups.iter().map(ToString::to_string).collect(),
+            ..UserInfo::default()
+        };
+        let levels = |groups: &[&str]| gateway("c", &who(groups), &[]).iter().map(|one| one.level).collect::<Vec<_>>();
+        assert_eq!(levels(&["system:serviceaccounts", "system:authenticated"]), [Ok]);
+        for group in ["system:masters", "kubeadm:cluster-admins"] {
+            assert_eq!(levels(&["system:authenticated", group]), [Warning, Ok], "{group}");
+        }
+    }
 }

@@ -71,9 +71,9 @@ pub(super) fn compile(entry: &Entry, _context: &CompileContext) -> Result<Draft,
         return Err(problems);
     };
     let endpoint = entry.endpoint.clone();
-    let gateway = KubeconfigUser::matching(kubeconfig, endpoint);
+    let gateway = KubeconfigUser::gateway(kubeconfig, endpoint);
     let gateway_digest = gateway.digest().unwrap_or_else(|error| {
-        let fix = "give a kubeconfig that has a context with this cluster's server and CA, and a user with a token or certificate";
+        let fix = "give a kubeconfig that has a context with this cluster's server and CA, and a user with a token, or a certificate, and nothing beside it";
         problems.push(problem(entry, "gateway_credentials", crate::model::chain(&error), fix));
         [0; 32]
     });

@@ -24,12 +24,18 @@ const FAILED: Duration = Duration::from_secs(5);
 /// A refused credential is dropped at most once in this time.
 const FORGET: Duration = Duration::from_secs(10);
 
+/// Of a client certificate and anything else, kube-apiserver reads the certificate alone, which in a kubeconfig of Kind or
+/// kubeadm is the administrator's.
+const SEVERAL: &str = "the kubeconfig user has several kinds of credential, of which the API server reads the client certificate first and passes over the rest; give it a user with the token alone";
+
 /// A kubeconfig user, bound to one endpoint: its credential is never taken for another server.
 pub(super) struct KubeconfigUser {
     files: Vec<PathBuf>,
     /// `None`: the context whose server and CA equal the endpoint's.
     context: Option<String>,
     endpoint: Endpoint,
+    /// The gateway's own: whom the API server takes it for must not depend on which of several credentials it reads first.
+    sole: bool,
     /// Held while a plugin runs: concurrent callers wait for one run.
     kept: Mutex<Kept>,
 }
@@ -54,12 +60,12 @@ impl fmt::Debug for KubeconfigUser {
 impl KubeconfigUser {
     /// The user of a named context of merged files.
     pub(super) fn context(files: Vec<PathBuf>, context: String, endpoint: Endpoint) -> Self {
-        Self { files, context: Some(context), endpoint, kept: Mutex::default() }
+        Self { files, context: Some(context), endpoint, sole: false, kept: Mutex::default() }
     }
 
-    /// The user of the context that names the endpoint.
-    pub(super) fn matching(file: PathBuf, endpoint: Endpoint) -> Self {
-        Self { files: vec![file], context: None, endpoint, kept: Mutex::default() }
+    /// The gateway's own user: that of the context that names the endpoint, which must have one kind of credential.
+    pub(super) fn gateway(file: PathBuf, endpoint: Endpoint) -> Self {
+        Self { files: vec![file], context: None, endpoint, sole: true, kept: Mutex::default() }
     }
 
     /// Digest of what the files hold for this user now: part of the cluster key, so that another gateway credential is
@@ -108,6 +114,9 @@ impl KubeconfigUser {
             return Err(CredentialError::User(
                 "the kubeconfig user impersonates somebody (as: …), which is not supported here",
             ));
+        }
+        if self.sole && kinds(&user) > 1 {
+            return Err(CredentialError::User(SEVERAL));
         }
         Ok((context, user))
     }
@@ -189,6 +198,9 @@ impl KubeconfigUser {
             }
             _ => Credential { key, headers: Vec::new(), identity: None, expires: None },
         };
+        if self.sole && credential.identity.is_some() && issued.token.is_some() {
+            return Err(CredentialError::User(SEVERAL));
+        }
         let credential = match &issued.token {
             Some(token) => credential.with(AUTHORIZATION, &format!("Bearer {}", token.expose()))?,
             None => credential,
@@ -199,5 +211,64 @@ impl KubeconfigUser {
         }
         let keep = left.map_or(REREAD, |left| left.saturating_sub(MARGIN));
         Ok((credential.until(issued.expires), keep))
+    }
+}
+
+/// How many kinds of credential a user has; a token and a file with one are of the same kind, of which the file wins.
+fn kinds(user: &User) -> usize {
+    let certificate = user.client_certificate.is_some() || user.client_key.is_some();
+    let token = user.token.is_some() || user.token_file.is_some();
+    let password = user.username.is_some() || user.password.is_some();
+    [certificate, token, password, user.exec.is_some()].into_iter().filter(|there| *there).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::KubeconfigUser;
+    use crate::model::Endpoint;
+
+    fn endpoint() -> Endpoint {
+        Endpoint { server: "https://127.0.0.1:6443".to_owned(), ca: None, tls_server_name: None, insecure: false }
+    }
+
+    fn kubeconfig(folder: &Path, user: &str) -> PathBuf {
+        let file = folder.join("kubeconfig");
+        let text = format!(
+            "contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:6443'}}}}]\nusers: [{{name: u, user: {user}}}]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_gateway_has_one_kind_of_credential() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = "client-certificate-data: YQ==, client-key-data: YQ==";
+        for (user, fits) in [
+            ("{token: t}".to_owned(), true),
+            ("{token: t, tokenFile: t.token}".to_owned(), true),
+            (format!("{{{certificate}}}"), true),
+            (format!("{{{certificate}, token: t}}"), false),
+            (format!("{{{certificate}, tokenFile: t.token}}"), false),
+            ("{client-certificate-data: YQ==, token: t}".to_owned(), false),
+            (format!("{{{certificate}, exec: {{command: x}}}}"), false),
+            ("{token: t, username: a, password: b}".to_owned(), false),
+        ] {
+            let file = kubeconfig(folder.path(), &user);
+            let said = KubeconfigUser::gateway(file.clone(), endpoint()).digest().map_err(|error| error.to_string());
+            assert_eq!(said.is_ok(), fits, "{user}: {said:?}");
+            assert!(said.err().is_none_or(|said| said.contains("client certificate first")), "{user}");
+            // What kubectl takes from the person's own file stays as it is.
+            assert!(KubeconfigUser::context(vec![file], "c".to_owned(), endpoint()).digest().is_ok(), "{user}");
+        }
+    }
+
+    #[test]
+    fn the_sample_of_a_gateway_can_be_used() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("clusters/kind-gateway.kubeconfig");
+        KubeconfigUser::gateway(sample, endpoint()).digest().unwrap();
     }
 }
