@@ -143,6 +143,15 @@ impl Ours {
         }
     }
 
+    /// Makes a table, with a comment in it.
+    fn note(&mut self, table: &str, comment: &str) {
+        let line = format!("# {comment}");
+        match self.tables.iter_mut().find(|(name, _)| name == table) {
+            Some((_, lines)) => lines.push(line),
+            None => self.tables.push((table.to_owned(), vec![line])),
+        }
+    }
+
     fn text(&self, left: &[Left]) -> String {
         let mut text =
             String::from("# Made by `kubeferry config import` from a configuration of kubernetes-mcp-server.\n");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::{From, Ours, list};
 use crate::config::urls::https_url;
@@ -12,6 +12,8 @@ use crate::kubeconfig::{Kubeconfig, ServerUrl};
 const REALM: &str = "oidc";
 /// The CA of a kcp, which a kubeconfig holds inline.
 const KCP_CA: &str = "kcp-ca.pem";
+/// A kubeconfig with nothing but the current context, to be made by the operator.
+const CURRENT: &str = "current-context.kubeconfig";
 
 /// What the listener must know of it.
 pub(super) struct Access {
@@ -37,24 +39,15 @@ pub(super) fn access(from: &mut From<'_>, ours: &mut Ours) -> Access {
     let exchange = exchange(from);
     oauth_remains(from);
     let ca = from.text("certificate_authority");
-    let realm = match issuer {
-        Some(issuer) if required => realm(from, ours, &issuer, ca),
-        Some(_) => {
-            let fix = "set require_oauth = true there and import again, if callers should sign in";
-            from.leave("authorization_url", "is not used there without require_oauth", fix);
-            false
-        }
-        None if required => {
-            let what = "callers must sign in, and no issuer is named: no such token can be verified";
-            from.leave(
-                "require_oauth",
-                what,
-                "write a [realms.<name>] table and server.home_realms; until then this is local mode",
-            );
-            false
-        }
-        None => false,
-    };
+    if required {
+        realm(from, ours, issuer.as_deref(), ca);
+    } else {
+        without_realm(
+            from,
+            [("authorization_url", issuer), ("oauth_audience", audience.clone()), ("certificate_authority", ca)],
+        );
+    }
+    let realm = required;
     if realm {
         audiences(from, ours, audience.as_deref());
     } else if mode.as_deref() == Some("passthrough") {
@@ -136,22 +129,42 @@ fn oauth_remains(from: &mut From<'_>) {
     }
 }
 
-fn realm(from: &mut From<'_>, ours: &mut Ours, issuer: &str, ca: Option<String>) -> bool {
-    if let Err(why) = https_url(issuer, false) {
-        from.leave(
-            "authorization_url",
-            format!("cannot be an issuer here: {why}"),
-            "write the https URL that tokens have as iss in a [realms.<name>] table",
-        );
-        return false;
+/// What is there for callers who sign in, when none must.
+fn without_realm(from: &mut From<'_>, keys: [(&str, Option<String>); 3]) {
+    for (key, value) in keys {
+        if value.is_some() {
+            let fix = "set require_oauth = true there and import again, if callers should sign in";
+            from.leave(key, "is not used without require_oauth", fix);
+        }
     }
+}
+
+/// Callers sign in at `issuer`. Without one that can be used the table has none, so that the result does not start until it
+/// is written: without any realm everybody who reaches the port would be the person of the kubeconfig.
+fn realm(from: &mut From<'_>, ours: &mut Ours, issuer: Option<&str>, ca: Option<String>) {
     let table = format!("realms.{REALM}");
-    ours.set(&table, "issuer", issuer);
+    let missing = match issuer.map(|issuer| (issuer, https_url(issuer, false))) {
+        Some((issuer, Ok(_))) => {
+            ours.set(&table, "issuer", issuer);
+            None
+        }
+        Some((_, Err(why))) => Some(("authorization_url", format!("cannot be an issuer here: {why}"))),
+        None => {
+            let what = "callers must sign in, and no issuer is named: no such token can be verified";
+            Some(("require_oauth", what.to_owned()))
+        }
+    };
+    if let Some((key, what)) = missing {
+        ours.note(
+            &table,
+            "issuer = \"https://…\" is missing: the URL that tokens have as iss. Without it this does not start.",
+        );
+        from.leave(key, what, format!("write the https URL that tokens have as iss as {table}.issuer"));
+    }
     if let Some(ca) = ca {
         ours.set(&table, "ca_file", ca);
     }
     ours.set("server", "home_realms", list([REALM]));
-    true
 }
 
 fn audiences(from: &mut From<'_>, ours: &mut Ours, audience: Option<&str>) {
@@ -200,38 +213,80 @@ struct Fleet {
 
 fn clusters(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
     match fleet.strategy.as_deref() {
-        Some("kcp") => return kcp(from, ours, fleet),
+        Some("kubeconfig") | None => {
+            source(ours, fleet.kubeconfig.as_deref());
+            bind(from, ours, None, fleet);
+        }
+        Some("kcp") if fleet.realm => kcp(from, ours, fleet),
+        Some("kcp" | "disabled") => one_context(from, ours, fleet),
         Some("in-cluster") => {
-            let what = "the pod's own service account is not used by this version";
-            from.leave(
-                "cluster_provider_strategy",
-                what,
-                "write a [clusters.<name>] table, or mount a kubeconfig and name it in [[sources]]",
-            );
+            let what = "the pod's own service account is not used by this version, so there is no cluster";
+            let fix = "write a [clusters.<name>] table, or mount a kubeconfig of that cluster alone and name it in [[sources]]";
+            from.leave("cluster_provider_strategy", what, fix);
+            no_clusters(ours);
         }
-        Some("disabled") => {
-            let what = "one context alone is not a setting here: every context of the kubeconfig is a cluster";
-            from.leave("cluster_provider_strategy", what, "name a kubeconfig that has only that context");
+        Some(other) => {
+            let what = format!("{other:?} is not known here, so there is no cluster");
+            from.leave("cluster_provider_strategy", what, "write the clusters as [clusters.<name>] tables");
+            no_clusters(ours);
         }
-        Some("kubeconfig") | None => {}
-        Some(other) => from.leave(
-            "cluster_provider_strategy",
-            format!("{other:?} is not known here"),
-            "write the clusters as [clusters.<name>] tables",
-        ),
     }
-    source(ours, fleet);
+}
+
+/// Without this table, in local mode the contexts of the usual kubeconfig would be the clusters.
+fn no_clusters(ours: &mut Ours) {
+    ours.note("clusters", "None: see below.");
+}
+
+fn source(ours: &mut Ours, file: Option<&str>) {
+    ours.set("[sources]", "type", "kubeconfig");
+    if let Some(file) = file {
+        ours.set("[sources]", "paths", list([file]));
+    }
+}
+
+/// Callers who sign in reach what a rule binds: the contexts with this name, or all.
+fn bind(from: &mut From<'_>, ours: &mut Ours, name: Option<&str>, fleet: &Fleet) {
     if fleet.realm {
-        ours.set("[bind]", "match", Value::Table(Table::from_iter([("source".to_owned(), Value::from("kubeconfig"))])));
+        let name = name.map(|name| ("name".to_owned(), Value::from(name)));
+        let matches = name.into_iter().chain([("source".to_owned(), Value::from("kubeconfig"))]);
+        ours.set("[bind]", "match", Value::Table(matches.collect()));
         way(from, ours, "[bind]", fleet);
     }
 }
 
-fn source(ours: &mut Ours, fleet: &Fleet) {
-    ours.set("[sources]", "type", "kubeconfig");
-    if let Some(file) = &fleet.kubeconfig {
-        ours.set("[sources]", "paths", list([file]));
+/// The current context alone is a target there. Here every context of a source is one that local callers reach, and that a
+/// rule may bind.
+fn one_context(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
+    let key = "cluster_provider_strategy";
+    if !fleet.realm {
+        source(ours, Some(CURRENT));
+        let what = "one context alone is not a setting here: every context of a kubeconfig is a cluster";
+        let file = fleet.kubeconfig.as_ref().map(|file| format!(" --kubeconfig {file:?}")).unwrap_or_default();
+        let fix =
+            format!("kubectl config view{file} --raw --minify --flatten > {CURRENT}, which it does not start without");
+        return from.leave(key, what, fix);
     }
+    source(ours, fleet.kubeconfig.as_deref());
+    let read = Kubeconfig::read_all(&files(from, fleet)).ok();
+    // A '*' in a rule stands for any text.
+    match read.as_ref().and_then(Kubeconfig::current).filter(|name| !name.contains('*')) {
+        Some(name) => {
+            let what = format!("only the context {name:?}, which is current now, is bound");
+            from.leave(key, what, "nothing; write more [[bind]] rules for others");
+            bind(from, ours, Some(name), fleet);
+        }
+        None => {
+            let what = "the current context could not be read here, so nothing is bound";
+            from.leave(key, what, "write a [[bind]] rule with match = { source = \"kubeconfig\", name = \"…\" }");
+        }
+    }
+}
+
+/// The kubeconfig files that are meant there.
+fn files(from: &From<'_>, fleet: &Fleet) -> Vec<PathBuf> {
+    let file = fleet.kubeconfig.as_ref().map(|file| from.environment.resolve(file, from.folder));
+    file.map_or_else(|| from.environment.kubeconfig_files(), |file| vec![file])
 }
 
 /// How callers reach what `table` is about.
@@ -252,16 +307,9 @@ fn way(from: &mut From<'_>, ours: &mut Ours, table: &str, fleet: &Fleet) {
 
 /// A kcp is one cluster, whose targets are its workspaces.
 fn kcp(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
-    if !fleet.realm {
-        let what = "without realms each context is reached by its own user; one whose server ends in /clusters/<workspace> is a kcp";
-        from.leave("cluster_provider_strategy", what, "give the context's server a workspace, as /clusters/root");
-        return source(ours, fleet);
-    }
     let table = "clusters.kcp";
     ours.set(table, "kind", "kcp");
-    let file = fleet.kubeconfig.as_ref().map(|file| from.environment.resolve(file, from.folder));
-    let files: Vec<PathBuf> = file.map_or_else(|| from.environment.kubeconfig_files(), |file| vec![file]);
-    let read = Kubeconfig::read_all(&files).ok();
+    let read = Kubeconfig::read_all(&files(from, fleet)).ok();
     let current = read.as_ref().and_then(|read| read.context(read.current()?).ok());
     let server = current.as_ref().map(|context| context.cluster.server.clone());
     match server.filter(ServerUrl::is_https) {

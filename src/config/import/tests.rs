@@ -138,12 +138,12 @@ client_secret = "hunter2"
 
 #[test]
 fn what_allows_more_is_never_the_result() {
-    // No issuer, opaque tokens, everything confirmed by hand, and only a tool that is not here.
-    let text = "require_oauth = true\nskip_jwt_verification = true\nenabled_tools = [\"helm_list\"]\nkubeconfig = \"kubeconfig\"\nport = \"80\"\ncluster_auth_mode = \"kubeconfig\"\n[[confirmation_rules]]\ntool = \"x\"\nmessage = \"sure?\"\n";
+    // Opaque tokens, everything confirmed by hand, and only a tool that is not here.
+    let text = "skip_jwt_verification = true\nenabled_tools = [\"helm_list\"]\nkubeconfig = \"kubeconfig\"\nport = \"80\"\ncluster_auth_mode = \"kubeconfig\"\n[[confirmation_rules]]\ntool = \"x\"\nmessage = \"sure?\"\n";
     let (imported, config) = check(text);
     assert_eq!(config.policy.enabled_tools, ["whoami"], "not everything");
     assert!(config.server.listen.ip().is_loopback() && !config.server.i_accept_unauthenticated_clients);
-    for key in ["require_oauth", "skip_jwt_verification", "enabled_tools", "bind_address", "confirmation_rules"] {
+    for key in ["skip_jwt_verification", "enabled_tools", "bind_address", "confirmation_rules"] {
         assert!(keys(&imported).contains(&key), "{key}: {:?}", keys(&imported));
     }
     let shared = "require_oauth = true\nauthorization_url = \"https://a.example\"\noauth_audience = \"m\"\ncluster_auth_mode = \"kubeconfig\"\nkubeconfig = \"kubeconfig\"\n";
@@ -216,4 +216,83 @@ description = "x"
 fn no_toml_is_one_line() {
     let error = import("a = 1\nb =", Path::new("/"), &Environment::of(&[], None)).unwrap_err();
     assert!(error.to_string().starts_with("line 2: not TOML"), "{error}");
+}
+
+/// Reads the result as `config check` does: what is wrong with it.
+fn problems(text: &str) -> (Imported, Config, String) {
+    let folder = folder();
+    let environment = Environment::of(&[], Some(PathBuf::from("/nonexistent-home")));
+    let imported = import(text, folder.path(), &environment).unwrap();
+    let loaded = parse(&imported.toml, &folder.path().join("kubeferry.toml"), &environment);
+    let said = report(&loaded.problems, &loaded.map);
+    (imported, loaded.config, said)
+}
+
+#[test]
+fn whoever_must_sign_in_there_never_comes_in_unnamed_here() {
+    for (issuer, key) in [
+        ("", "require_oauth"),
+        ("authorization_url = \"http://a.example\"\n", "authorization_url"),
+        ("authorization_url = \"a\"\n", "authorization_url"),
+    ] {
+        let text = format!(
+            "require_oauth = true\n{issuer}oauth_audience = \"m\"\ncertificate_authority = \"ca.crt\"\nkubeconfig = \"kubeconfig\"\nport = \"80\"\n"
+        );
+        let (imported, _, said) = problems(&text);
+        assert!(
+            said.contains("realms.oidc: issuer is missing") && said.lines().count() == 1,
+            "{said}{}",
+            imported.toml
+        );
+        assert!(keys(&imported).contains(&key), "{:?}", keys(&imported));
+        // With the issuer it starts, and callers sign in.
+        let mended = imported.toml.replace("[realms.oidc]\n", "[realms.oidc]\nissuer = \"https://a.example\"\n");
+        let folder = folder();
+        let loaded = parse(&mended, &folder.path().join("c.toml"), &Environment::of(&[], None));
+        assert_eq!(report(&loaded.problems, &loaded.map), "", "{mended}");
+        assert!(!loaded.config.is_local() && loaded.config.realms[0].ca.is_some());
+    }
+}
+
+#[test]
+fn what_only_callers_who_sign_in_need_is_named_when_it_is_not_used() {
+    let text = "authorization_url = \"https://a.example\"\noauth_audience = \"m\"\ncertificate_authority = \"ca.crt\"\nkubeconfig = \"kubeconfig\"\n";
+    let (imported, _) = check(text);
+    assert_eq!(keys(&imported)[..3], ["authorization_url", "oauth_audience", "certificate_authority"]);
+}
+
+#[test]
+fn one_context_there_is_not_every_context_here() {
+    let realm = "require_oauth = true\nauthorization_url = \"https://a.example\"\noauth_audience = \"m\"\nkubeconfig = \"kubeconfig\"\n";
+    let (imported, config) = check(&format!("{realm}cluster_provider_strategy = \"disabled\"\n"));
+    assert_eq!(config.binds.len(), 1, "{}", imported.toml);
+    let matches = &config.binds[0].matches;
+    assert_eq!((matches.source.as_deref(), matches.name.as_deref()), (Some("kubeconfig"), Some("kcp")));
+    let none = realm.replace("\"kubeconfig\"\n", "\"tls.key\"\n");
+    let (imported, config) = check(&format!("{none}cluster_provider_strategy = \"disabled\"\n"));
+    assert!(config.binds.is_empty() && keys(&imported).contains(&"cluster_provider_strategy"), "{}", imported.toml);
+    // Local callers reach every context of a source: there must be a file with one alone.
+    for strategy in ["disabled", "kcp"] {
+        let (_, config, said) =
+            problems(&format!("kubeconfig = \"kubeconfig\"\ncluster_provider_strategy = \"{strategy}\"\n"));
+        assert!(said.contains("current-context.kubeconfig cannot be read"), "{said}");
+        assert!(config.default_source.is_none());
+    }
+}
+
+#[test]
+fn a_pods_own_account_and_what_is_not_known_give_no_cluster() {
+    let realm = "require_oauth = true\nauthorization_url = \"https://a.example\"\noauth_audience = \"m\"\n";
+    for realm in ["", realm] {
+        for strategy in ["in-cluster", "something-else"] {
+            let text = format!("{realm}kubeconfig = \"kubeconfig\"\ncluster_provider_strategy = \"{strategy}\"\n");
+            let (imported, config) = check(&text);
+            assert!(
+                config.sources.is_empty() && config.binds.is_empty() && config.clusters.is_empty(),
+                "{}",
+                imported.toml
+            );
+            assert!(config.default_source.is_none() && keys(&imported).contains(&"cluster_provider_strategy"));
+        }
+    }
 }
