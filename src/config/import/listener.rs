@@ -124,15 +124,17 @@ fn http(from: &mut From<'_>, ours: &mut Ours) {
     let rate = keys.remove("rate_limit_rps");
     let rate = rate.and_then(|rate| rate.as_float().or_else(|| rate.as_integer().map(|whole| whole as f64)));
     if let Some(rate) = rate.filter(|rate| *rate > 0.0) {
-        let whole = rate.ceil().min(1_000_000.0);
+        let whole = rate.floor().clamp(1.0, 1_000_000.0);
         // In range: between 1 and a million.
         ours.set("limits", "caller_calls_per_second", whole as i64);
         ours.set("limits", "caller_burst", burst.unwrap_or(10).min(1_000_000));
-        from.leave(
-            "http.rate_limit_rps",
-            "counts per session there, and per caller here",
-            "look at limits.caller_calls_per_second",
-        );
+        let rounded = match rate {
+            rate if rate < 1.0 => "; it is a whole number here, and became 1, which is more than there",
+            rate if rate > whole => "; it is a whole number here, and became less",
+            _ => "",
+        };
+        let what = format!("counts per session there, and per caller here{rounded}");
+        from.leave("http.rate_limit_rps", what, "look at limits.caller_calls_per_second and caller_burst");
     }
     for key in keys.keys().cloned().collect::<Vec<_>>() {
         from.leave(&format!("http.{key}"), "is not known here", "look whether it is needed, in [limits]");

@@ -11,7 +11,7 @@ pub(super) fn policy(from: &mut From<'_>, ours: &mut Ours) {
             ours.set("policy", key, true);
         }
     }
-    toolsets(from, ours);
+    let offers = toolsets(from, ours);
     let all: Vec<String> = TOOLSETS.iter().map(|toolset| toolset.name.to_owned()).collect();
     let catalog = Catalog::new(&all).ok();
     let known = |tool: &String| catalog.as_ref().is_some_and(|catalog| catalog.get(tool).is_some());
@@ -22,7 +22,9 @@ pub(super) fn policy(from: &mut From<'_>, ours: &mut Ours) {
             let what = format!("{} are not tools of this version", strange.join(", "));
             from.leave(key, what, "see `kubeferry tools`");
         }
-        if !here.is_empty() {
+        if key == "enabled_tools" && !offers {
+            ours.set("policy", key, list(["whoami"]));
+        } else if !here.is_empty() {
             ours.set("policy", key, list(here));
         } else if key == "enabled_tools" && !strange.is_empty() {
             // An empty list would allow everything.
@@ -32,8 +34,10 @@ pub(super) fn policy(from: &mut From<'_>, ours: &mut Ours) {
     denied(from, ours);
 }
 
-fn toolsets(from: &mut From<'_>, ours: &mut Ours) {
+/// False when toolsets are named of which none is here: then the default ones must not be offered instead.
+fn toolsets(from: &mut From<'_>, ours: &mut Ours) -> bool {
     let written = from.texts("toolsets");
+    let named = !written.is_empty();
     let known = |name: &String| TOOLSETS.iter().any(|toolset| toolset.name == name);
     let (mut here, strange): (Vec<String>, Vec<String>) = written.into_iter().partition(known);
     for name in strange {
@@ -44,11 +48,14 @@ fn toolsets(from: &mut From<'_>, ours: &mut Ours) {
             from.leave("toolsets", format!("there is no toolset {name:?} in this version"), "nothing for now");
         }
     }
-    if !here.is_empty() {
-        here.push("fleet".to_owned());
-        here.dedup();
-        ours.set("server", "toolsets", list(here));
+    if here.is_empty() {
+        return !named;
     }
+    if !here.iter().any(|name| name == "fleet") {
+        here.push("fleet".to_owned());
+    }
+    ours.set("server", "toolsets", list(here));
+    true
 }
 
 /// Kinds there, plurals here. All versions are denied, which is more than there.

@@ -104,7 +104,7 @@ rate_limit_rps = 2.5
     let denied: Vec<_> = config.policy.denied.iter().map(|one| (one.group.as_str(), one.resource.as_str())).collect();
     assert_eq!(denied, [("", "secrets"), ("rbac.authorization.k8s.io", "*"), ("x.example", "policies")]);
     assert_eq!((config.limits.listener.header_read.as_secs(), config.limits.listener.body_bytes), (15, 16 << 20));
-    assert_eq!((config.limits.calls.per_second, config.limits.calls.burst), (3, 10));
+    assert_eq!((config.limits.calls.per_second, config.limits.calls.burst), (2, 10));
 }
 
 #[test]
@@ -294,5 +294,25 @@ fn a_pods_own_account_and_what_is_not_known_give_no_cluster() {
             );
             assert!(config.default_source.is_none() && keys(&imported).contains(&"cluster_provider_strategy"));
         }
+    }
+}
+
+#[test]
+fn toolsets_that_are_not_here_do_not_become_the_default_ones() {
+    for (toolsets, more) in [("[\"helm\"]", ""), ("[\"kcp\"]", ""), ("[\"helm\"]", "enabled_tools = [\"pods_list\"]\n")]
+    {
+        let (imported, config) = check(&format!("kubeconfig = \"kubeconfig\"\ntoolsets = {toolsets}\n{more}"));
+        assert_eq!(config.policy.enabled_tools, ["whoami"], "{}", imported.toml);
+    }
+    let (_, config) = check("kubeconfig = \"kubeconfig\"\ntoolsets = [\"helm\", \"core\"]\n");
+    assert!(config.policy.enabled_tools.is_empty() && config.server.toolsets == ["core", "fleet"]);
+}
+
+#[test]
+fn a_rate_that_becomes_another_is_said() {
+    for (rate, here, word) in [("0.2", 1, "more than there"), ("2.5", 2, "became less"), ("3", 3, "per caller here;")] {
+        let (imported, config) = check(&format!("kubeconfig = \"kubeconfig\"\n[http]\nrate_limit_rps = {rate}\n"));
+        let said = imported.left.iter().find(|left| left.key == "http.rate_limit_rps").unwrap().to_string();
+        assert!(config.limits.calls.per_second == here && said.contains(word), "{rate}: {said}");
     }
 }
