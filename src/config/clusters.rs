@@ -108,7 +108,8 @@ fn endpoint(table: &mut Table<'_>, kind: ClusterKind, local_mode: bool) -> Optio
 
 /// Reads how a credential is had. For an own cluster the gateway's kubeconfig must have a context of this `endpoint`.
 pub(super) fn settings(table: &mut Table<'_>, known: &Known, endpoint: Option<&Endpoint>) -> ClusterSettings {
-    let strategy = table.word("strategy", &STRATEGIES).unwrap_or_default();
+    // One that is wrong or missing was reported; nothing more is to be said of it.
+    let strategy = table.word("strategy", &STRATEGIES).unwrap_or("none");
     let link = table.text("link");
     if let Some(link) = link.as_ref().filter(|link| !known.links.contains(link)) {
         let fix = if known.links.is_empty() {
