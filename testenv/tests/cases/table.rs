@@ -159,7 +159,8 @@ cases! {
             "A port in use, a certificate or a CA that cannot be used or is not there is one line, and exit status 1 or 2.";
         P12 p12_scrapers_that_do_not_read_cost_calls_nothing [simulated]
             "Scrapers of metrics that never read their answer, or hang up, cost calls nothing, in bounded memory.",
-            "Figures are only read by whoever comes; nothing is pushed, so there is no endpoint that could be down.";
+            "Looked at once their sockets are full; until then they cost processor time. Figures are only read by whoever comes: \
+             there is no endpoint that could be down.";
     }
 }
 
