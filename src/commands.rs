@@ -4,7 +4,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use kubeferry::app::App;
 use kubeferry::config::{self, Environment, Origin};
@@ -23,8 +22,6 @@ mod inventory;
 pub use doctor::doctor;
 pub use inventory::inventory;
 
-/// Time for one call from the command line.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// A file to import is read up to this, in bytes.
 const MAX_IMPORT: u64 = 1024 * 1024;
 /// A token file is read up to this.
@@ -35,7 +32,7 @@ pub async fn serve(app: &Arc<App>, shutdown: CancellationToken) -> ExitCode {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let server = match Server::bind(config, app.live()).await {
         Ok(server) => server,
-        Err(error) => return fail(1, &chain(&error)),
+        Err(error) => return fail(if error.is_mistake() { 2 } else { 1 }, &chain(&error)),
     };
     tokio::spawn(Arc::clone(app).follow(true, shutdown.clone()));
     let url = format!("{scheme}://{}/mcp", server.address());
@@ -109,6 +106,7 @@ pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (St
         Ok(arguments) => arguments,
         Err(reason) => return fail(2, &reason),
     };
+    let deadline = live.calls.deadline;
     let call = Call {
         live,
         caller,
@@ -116,7 +114,7 @@ pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (St
         arguments,
         cancel: CancellationToken::new(),
         request_id: "cli".to_owned(),
-        deadline: DEADLINE,
+        deadline,
     };
     match dispatch::run(call).await {
         Ok(answer) => match answer.structured.filter(|_| json) {
@@ -165,8 +163,11 @@ pub fn view(origin: &Origin, environment: &Environment) -> ExitCode {
 pub fn import(file: &Path, environment: &Environment) -> ExitCode {
     let text = std::fs::File::open(file).and_then(|opened| {
         let mut text = String::new();
-        opened.take(MAX_IMPORT).read_to_string(&mut text).map(|_| text)
+        opened.take(MAX_IMPORT + 1).read_to_string(&mut text).map(|_| text)
     });
+    // What is cut may be what narrows the rest.
+    let too_large = std::io::Error::other(format!("more than {} MiB", MAX_IMPORT >> 20));
+    let text = text.and_then(|text| if text.len() as u64 > MAX_IMPORT { Err(too_large) } else { Ok(text) });
     let text = match text {
         Ok(text) => text,
         Err(error) => return fail(2, &format!("{}: {error}", file.display())),

@@ -30,6 +30,7 @@ mod tls;
 mod wellknown;
 
 pub use stdio::serve_stdio;
+pub use tls::check_certificate;
 
 /// Where a request takes its generation from, once.
 pub type LiveSource = Arc<ArcSwap<Live>>;
@@ -165,6 +166,18 @@ pub enum ServerError {
     /// MCP over stdio ended with a broken transport.
     #[error("MCP over stdio failed: {0}")]
     Stdio(String),
+}
+
+impl ServerError {
+    /// True when the configuration, or a file that it names, must change before another start makes sense.
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Self::Resource { .. } | Self::Allowed { .. } | Self::CertificateFile { .. } | Self::Certificate { .. } => {
+                true
+            }
+            Self::Listen { .. } | Self::Stdio(_) => false,
+        }
+    }
 }
 
 /// A bound listener, not yet serving.

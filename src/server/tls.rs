@@ -68,6 +68,14 @@ impl Certificate {
     }
 }
 
+/// Reads certificate and key as a start does.
+///
+/// # Errors
+/// When a file cannot be read or used, or the key is not the certificate's.
+pub async fn check_certificate(files: &Tls) -> Result<(), ServerError> {
+    read(files).await.map(drop)
+}
+
 async fn read(files: &Tls) -> Result<(Arc<ServerConfig>, [u8; 32]), ServerError> {
     let certificates = read_file(&files.cert_file).await?;
     let key = read_file(&files.key_file).await?;
@@ -111,6 +119,18 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         std::fs::write(&tls.cert_file, made.cert.pem()).unwrap();
         std::fs::write(&tls.key_file, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_key_of_another_certificate_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = Tls { cert_file: folder.path().join("tls.crt"), key_file: folder.path().join("tls.key") };
+        write(&tls, "a.example");
+        super::check_certificate(&tls).await.unwrap();
+        let other = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&tls.key_file, other.serialize_pem()).unwrap();
+        let error = super::check_certificate(&tls).await.unwrap_err();
+        assert!(error.is_mistake() && error.to_string().contains("tls.crt"), "{error}");
     }
 
     #[tokio::test]

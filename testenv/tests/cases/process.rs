@@ -118,6 +118,8 @@ pub async fn p10_a_wrong_configuration_is_said_with_its_line(case: &Case) -> any
     for command in [&["serve"][..], &["config", "check"], &["stdio"]] {
         let ran = run(&[command, &["--config", &file]].concat()).await?;
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{command:?}: {}", ran.stderr);
+        let said = ran.stderr.lines().filter(|line| !line.starts_with('{')).count();
+        assert_eq!(said, 1, "one mistake is one line: {}", ran.stderr);
         let says = format!("{file}:{line}: clusters.wrong.strategy: ");
         assert!(ran.stderr.starts_with(&says) && ran.stderr.contains("did you mean exchange?"), "{}", ran.stderr);
     }
@@ -146,7 +148,7 @@ pub async fn p11_what_keeps_it_from_listening_is_one_line(case: &Case) -> anyhow
     for (what, file, listen, code, words) in [
         ("a port in use", with(""), address.as_str(), 1, &[address.as_str(), "in use"][..]),
         ("a certificate that is none", with(&tls("no.crt", "tls.key")), "127.0.0.1:0", 2, &["no.crt"]),
-        ("a key of another certificate", with(&tls("tls.crt", "other.key")), "127.0.0.1:0", 1, &["tls.crt"]),
+        ("a key of another certificate", with(&tls("tls.crt", "other.key")), "127.0.0.1:0", 2, &["tls.crt"]),
         ("a certificate that is not there", with(&tls("gone.crt", "tls.key")), "127.0.0.1:0", 2, &["gone.crt"]),
         ("a CA that is not there", ca, "127.0.0.1:0", 2, &["no-such-ca.pem"]),
     ] {

@@ -130,6 +130,10 @@ pub async fn an_imported_configuration_serves(scene: &Scene) -> anyhow::Result<(
     std::fs::write(path("theirs.toml"), "sts_client_secret = \"hunter2\"\nnot toml")?;
     let broken = ferry::run(&["config", "import", &file], &[], None).await?;
     assert!(broken.code == 2 && broken.stdout.is_empty() && !broken.stderr.contains("hunter2"), "{broken:?}");
+    // What is cut off could be what narrows the rest.
+    std::fs::write(path("theirs.toml"), format!("{}\nread_only = true\n", "#".repeat(1 << 20)))?;
+    let large = ferry::run(&["config", "import", &file], &[], None).await?;
+    assert!(large.code == 2 && large.stdout.is_empty() && large.stderr.contains("more than 1 MiB"), "{large:?}");
     let schema = ferry::run(&["config", "schema"], &[], None).await?;
     let schema: serde_json::Value = serde_json::from_str(&schema.stdout)?;
     assert_eq!(schema["properties"]["limits"]["properties"]["caller_burst"]["default"], 200);
