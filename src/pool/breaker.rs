@@ -40,7 +40,7 @@ impl Contact {
     /// Reads it from what became of a request; `connect` is the time that connecting has.
     pub(super) fn of<T>(outcome: &Result<T, TransportError>, connect: Duration) -> Self {
         match outcome {
-            Err(TransportError::Connect(_)) => Self::Failed,
+            Err(TransportError::Connect(..)) => Self::Failed,
             Err(TransportError::Timeout(after)) if *after <= connect => Self::Unknown,
             Ok(_)
             | Err(

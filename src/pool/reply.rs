@@ -49,7 +49,7 @@ pub(super) fn code(outcome: Result<StatusCode, &TransportError>) -> &'static str
                 _ => "5xx",
             },
         },
-        Err(TransportError::Connect(_)) => "connect",
+        Err(TransportError::Connect(..)) => "connect",
         Err(TransportError::Broken(_) | TransportError::Body(_)) => "broken",
         Err(TransportError::Timeout(_)) => "timeout",
         Err(TransportError::TooLarge(_)) => "too_large",
@@ -156,8 +156,8 @@ pub(super) fn retry_after(reply: &Reply) -> Option<Duration> {
 pub(super) fn unreachable(error: &TransportError) -> Failure {
     let failure = |code, cause: String| Failure::new(FailureKind::Unreachable, code, cause).because(error);
     match error {
-        TransportError::Connect(source) => {
-            let why = tls_reason(source).unwrap_or_else(|| connect_reason(source));
+        TransportError::Connect(source, limit) => {
+            let why = tls_reason(source).unwrap_or_else(|| connect_reason(source, *limit));
             failure("cluster_unreachable", format!("cannot connect: {why}"))
                 .hint("Check that the cluster is up and that its server and CA in the inventory are current")
         }
@@ -215,14 +215,15 @@ fn certificate_reason(error: &rustls::Error) -> String {
     }
 }
 
-fn connect_reason(error: &(dyn std::error::Error + 'static)) -> String {
+fn connect_reason(error: &(dyn std::error::Error + 'static), limit: Duration) -> String {
     let chain = chain(error);
+    let late = format!("no connection within {} s", limit.as_secs_f32());
     for (mark, words) in [
         ("Connection refused", "connection refused"),
         ("failed to lookup address", "the host name is unknown"),
         ("dns error", "the host name is unknown"),
-        ("timed out", "no connection within 3 s"),
-        ("deadline has elapsed", "no connection within 3 s"),
+        ("timed out", late.as_str()),
+        ("deadline has elapsed", late.as_str()),
         ("unreachable", "no route to the host"),
         ("tcp connect error", "the TCP connection failed"),
     ] {
@@ -236,6 +237,8 @@ fn connect_reason(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+
+    use std::time::Duration;
 
     use super::{clean, failure};
     use crate::model::FailureKind;
@@ -273,11 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn what_dropped_every_packet_was_given_three_seconds() {
+    fn what_dropped_every_packet_was_given_the_limit() {
         let elapsed = std::io::Error::new(std::io::ErrorKind::TimedOut, "tcp connect error: deadline has elapsed");
-        assert_eq!(super::connect_reason(&elapsed), "no connection within 3 s");
+        for (millis, said) in [(3_000, "no connection within 3 s"), (500, "no connection within 0.5 s")] {
+            assert_eq!(super::connect_reason(&elapsed, Duration::from_millis(millis)), said);
+        }
         assert_eq!(
-            super::connect_reason(&std::io::Error::other("tcp connect error: odd")),
+            super::connect_reason(&std::io::Error::other("tcp connect error: odd"), Duration::from_secs(3)),
             "the TCP connection failed"
         );
     }

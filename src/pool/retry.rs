@@ -23,7 +23,7 @@ pub(super) fn after(operation: &Operation, outcome: &Result<Reply, TransportErro
     }
     match outcome {
         Err(TransportError::Broken(_) | TransportError::Body(_)) => Some(PAUSE),
-        Err(TransportError::Connect(_) | TransportError::Timeout(_) | TransportError::TooLarge(_)) => None,
+        Err(TransportError::Connect(..) | TransportError::Timeout(_) | TransportError::TooLarge(_)) => None,
         Ok(reply) => match reply.head.status {
             StatusCode::TOO_MANY_REQUESTS if reinitializing(reply) => Some(REINITIALIZING),
             StatusCode::TOO_MANY_REQUESTS => retry_after(reply).filter(|after| *after <= PATIENCE),

@@ -68,9 +68,9 @@ pub enum SetupError {
 /// Why a request brought no whole answer.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// No connection: refused, unknown host, TLS, or not in time.
+    /// No connection: refused, unknown host, TLS, or not within the time that connecting has.
     #[error("no connection")]
-    Connect(#[source] ClientError),
+    Connect(#[source] ClientError, Duration),
     /// The connection broke before an answer; the request may or may not have been handled.
     #[error("the connection broke")]
     Broken(#[source] ClientError),
@@ -195,7 +195,7 @@ impl Transport {
         first: Duration,
     ) -> Result<Response<Incoming>, TransportError> {
         let response = tokio::time::timeout(first, self.client.request(request)).await;
-        response.map_err(|_elapsed| TransportError::Timeout(first))?.map_err(sent)
+        response.map_err(|_elapsed| TransportError::Timeout(first))?.map_err(|error| sent(error, self.limits.connect))
     }
 
     /// The rest of an answer that was opened, within `deadline`.
@@ -214,8 +214,8 @@ fn is_suspicious(waited: Duration, limits: &Limits) -> bool {
     waited >= limits.first_byte.min(limits.answer).min(SUSPICIOUS)
 }
 
-fn sent(error: ClientError) -> TransportError {
-    if error.is_connect() { TransportError::Connect(error) } else { TransportError::Broken(error) }
+fn sent(error: ClientError, limit: Duration) -> TransportError {
+    if error.is_connect() { TransportError::Connect(error, limit) } else { TransportError::Broken(error) }
 }
 
 async fn read(response: Response<Incoming>, most: usize) -> Result<Reply, TransportError> {
