@@ -93,7 +93,12 @@ impl App {
         }
         let person = live.auth.local_caller();
         for cluster in live.inventory.iter() {
-            let check = clusters::check(std::sync::Arc::clone(&live), cluster.clone(), person.clone());
+            let check = clusters::check(
+                std::sync::Arc::clone(&live),
+                cluster.clone(),
+                person.clone(),
+                self.config.limits.clusters,
+            );
             checks.push((format!("cluster {}", cluster.name), Box::pin(check)));
         }
         let all = checks.len();

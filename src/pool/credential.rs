@@ -5,7 +5,6 @@
 //! `compile` checks what the operator wrote and yields plain data (who reaches the cluster, by which way) beside the
 //! object that obtains credentials, so that no lower floor needs strategy code.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,11 +17,10 @@ use secrecy::SecretString;
 use crate::inventory::Entry;
 use template::Template;
 
-use crate::model::{
-    Caller, ClusterKey, Failure, FailureKind, KeyHasher, Principal, Problem, Reach, RealmName, UserInfo,
-};
+use crate::model::{Caller, ClusterKey, Failure, FailureKind, KeyHasher, Principal, Problem, Reach, RealmName};
 
 mod exec;
+mod expectation;
 mod impersonate;
 mod local;
 mod none;
@@ -32,6 +30,8 @@ mod template;
 
 #[cfg(test)]
 mod contract;
+
+pub use expectation::Expectation;
 
 /// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches
 /// it (and `examine`, kubeferry's own to a review of itself), and only to a request of the cluster that it was obtained
@@ -242,6 +242,17 @@ impl CredentialError {
     }
 }
 
+/// Something that is impersonated, as RBAC names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acts {
+    /// API group.
+    pub group: &'static str,
+    /// `users`, `groups`, `uids` or `userextras`.
+    pub resource: &'static str,
+    /// The key, of `userextras`.
+    pub subresource: Option<String>,
+}
+
 /// How a caller gets a credential for one cluster.
 pub trait Strategy: Send + Sync + fmt::Debug {
     /// Obtains a credential for `caller`. Nothing is sent anywhere before the caller is known to be served.
@@ -250,6 +261,11 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// kubeferry's own credential at the cluster, where it has one; never one of a caller or of the person at this machine.
     fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {
         None
+    }
+
+    /// What kubeferry's own credential must be allowed to impersonate.
+    fn acts(&self) -> Vec<Acts> {
+        Vec::new()
     }
 
     /// The cluster did not accept a credential (401): what is kept of it is not used again. A new one is obtained by the
@@ -265,42 +281,6 @@ pub trait Strategy: Send + Sync + fmt::Debug {
     /// When the template makes a name that is refused.
     fn expects(&self, _principal: &Principal) -> Result<Option<Expectation>, CredentialError> {
         Ok(None)
-    }
-}
-
-/// Who an API server must take a caller for. `None` = not compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expectation {
-    /// The user name, exactly.
-    pub username: Option<String>,
-    /// The uid, exactly.
-    pub uid: Option<String>,
-    /// The groups as a set; `system:authenticated`, which the API server adds, is taken off before.
-    pub groups: Option<Vec<String>>,
-    /// These extras; others, which the API server adds, are passed over.
-    pub extra: BTreeMap<String, String>,
-}
-
-impl Expectation {
-    /// What differs from `seen`, in words; `None` when it is who it must be.
-    pub fn differs(&self, seen: &UserInfo) -> Option<String> {
-        let wanted = self.username.as_deref().filter(|wanted| *wanted != seen.username);
-        if let Some(wanted) = wanted {
-            return Some(format!("it must take you for \"{wanted}\" but takes you for \"{}\"", seen.username));
-        }
-        if self.uid.as_deref().is_some_and(|wanted| wanted != seen.uid) {
-            return Some("it gives you another uid".to_owned());
-        }
-        let groups: BTreeSet<&str> =
-            seen.groups.iter().map(String::as_str).filter(|group| *group != "system:authenticated").collect();
-        let wanted = self.groups.as_ref().map(|groups| groups.iter().map(String::as_str).collect::<BTreeSet<_>>());
-        if wanted.is_some_and(|wanted| wanted != groups) {
-            return Some("it gives you other groups".to_owned());
-        }
-        let kept = |(key, value): (&String, &String)| {
-            seen.extra.get(key).is_some_and(|values| values.as_slice() == [value.clone()])
-        };
-        (!self.extra.iter().all(kept)).then(|| "it gives you other extra attributes".to_owned())
     }
 }
 

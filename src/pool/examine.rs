@@ -2,9 +2,11 @@
 //! credential leaves, and, where kubeferry has a credential of its own, whom the API server takes it for. The connections
 //! are those of calls, with the same checks; nothing is retried.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
@@ -12,10 +14,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::credential::{Credential, TlsIdentity};
+use super::credential::{Acts, Credential, CredentialError, TlsIdentity};
 use super::transport::{Reply, Transport};
+use super::upstream::Upstream;
 use super::{Destination, Limits, Pool, reply};
-use crate::model::{ClusterKey, Endpoint, Failure, FailureKind, KeyHasher, UserInfo};
+use crate::model::{Caller, ClusterKey, Endpoint, Failure, FailureKind, KeyHasher, UserInfo};
+
+/// Of a body, so much is looked at, in bytes.
+const TEXT: usize = 64 << 10;
 
 /// Somebody who answered.
 #[derive(Debug, Clone)]
@@ -24,8 +30,10 @@ pub struct Presence {
     pub status: StatusCode,
     /// `gitVersion` of `/version`, where it is shown to strangers.
     pub version: Option<String>,
-    /// The answer has an `x-request-id`, as kubeferry's have.
-    pub request_id: bool,
+    /// The body is a Kubernetes Status, as API servers refuse with.
+    pub is_status: bool,
+    /// The beginning of the body, for what kubeferry itself says at its own port.
+    pub text: String,
     /// From nothing to the answer, connecting included.
     pub took: Duration,
 }
@@ -34,6 +42,11 @@ pub struct Presence {
 struct Version {
     #[serde(rename = "gitVersion")]
     version: String,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
 }
 
 #[derive(Deserialize)]
@@ -52,27 +65,30 @@ struct Allowed {
     allowed: bool,
 }
 
-/// Asks `endpoint` for `path` with no credential at all.
+/// Asks `endpoint` for `path` with no credential at all, over a connection with these `limits`.
 ///
 /// # Errors
 /// When there is no answer within `within`; with the reason in plain words.
-pub async fn presence(endpoint: &Endpoint, path: &str, within: Duration) -> Result<Presence, Failure> {
+pub async fn presence(endpoint: &Endpoint, path: &str, within: Duration, limits: Limits) -> Result<Presence, Failure> {
     let began = Instant::now();
     let key = ClusterKey::from(KeyHasher::new("examine"));
-    let transport = transport(key, endpoint, None, Limits::default())?;
+    let transport = transport(key, endpoint, None, limits)?;
     let reply = ask(&transport, (Method::GET, path, None), HeaderMap::new(), within).await?;
     let version: Option<Version> = serde_json::from_slice(&reply.body).ok();
+    let kind: Option<Kind> = serde_json::from_slice(&reply.body).ok();
+    let beginning = reply.body.get(..TEXT).unwrap_or(&reply.body);
     Ok(Presence {
         status: reply.head.status,
         version: version.map(|found| found.version.chars().filter(|c| !c.is_control()).take(60).collect()),
-        request_id: reply.head.headers.contains_key("x-request-id"),
+        is_status: kind.is_some_and(|found| found.kind == "Status"),
+        text: String::from_utf8_lossy(beginning).into_owned(),
         took: began.elapsed(),
     })
 }
 
 impl Pool {
-    /// Whom a cluster takes kubeferry's own credential for, and what of `impersonate` on users and groups it may not do
-    /// there; `None` where every credential is a caller's.
+    /// Whom a cluster takes kubeferry's own credential for, and which of the impersonations that the template needs it may
+    /// not do there in general; `None` where every credential is a caller's.
     ///
     /// # Errors
     /// When there is no such credential, or the API server does not accept it or does not answer, within `within`.
@@ -80,28 +96,73 @@ impl Pool {
         &self,
         key: &ClusterKey,
         within: Duration,
-    ) -> Result<Option<(UserInfo, Vec<&'static str>)>, Failure> {
+    ) -> Result<Option<(UserInfo, Vec<String>)>, Failure> {
         let Some(Destination { compiled, upstream }) = self.destinations.get(key) else { return Ok(None) };
         let Some(obtaining) = compiled.strategy.gateway() else { return Ok(None) };
         let until = Instant::now() + within;
-        let obtained = tokio::time::timeout(within, obtaining).await;
-        let late = |_elapsed| Failure::new(FailureKind::Credential, "credential_timeout", "no credential in time");
-        let credential = obtained.map_err(late)?.map_err(|error| error.failure(true))?;
-        let transport =
-            upstream.transport(credential.identity().map(AsRef::as_ref)).map_err(|error| unusable(&error))?;
-        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-        let Reviewed { user_info } = self::review(&transport, &credential, (path, &review), until).await?;
+        let (transport, credential) = lend(upstream, obtaining, within).await?;
+        let who = whose(&transport, &credential, "", until).await?;
         let mut refused = Vec::new();
-        for resource in ["users", "groups"] {
+        for Acts { group, resource, subresource } in compiled.strategy.acts() {
+            let mut asked = json!({"verb": "impersonate", "group": group, "resource": resource});
+            if let Some(subresource) = &subresource {
+                asked["subresource"] = json!(subresource);
+            }
             let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": {"verb": "impersonate", "resource": resource}}});
+                "spec": {"resourceAttributes": asked}});
             let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
             let Allowed { allowed } = self::review(&transport, &credential, (path, &review), until).await?;
-            refused.extend((!allowed).then_some(resource));
+            let named = subresource.map_or_else(|| resource.to_owned(), |below| format!("{resource}/{below}"));
+            refused.extend((!allowed).then_some(named));
         }
-        Ok(Some((user_info, refused)))
+        Ok(Some((who, refused)))
     }
+
+    /// Whom a cluster takes `person`, who owns this machine, for; `place` is the prefix of a workspace, or empty. `None`
+    /// when the cluster is not theirs.
+    ///
+    /// # Errors
+    /// As [`Pool::gateway`].
+    pub async fn own_user(
+        &self,
+        key: &ClusterKey,
+        (person, place): (&Caller, &str),
+        within: Duration,
+    ) -> Result<Option<UserInfo>, Failure> {
+        let Some(Destination { compiled, upstream }) = self.destinations.get(key) else { return Ok(None) };
+        if compiled.name != "local" || !person.principal().owns_this_machine() {
+            return Ok(None);
+        }
+        let until = Instant::now() + within;
+        let (transport, credential) = lend(upstream, compiled.strategy.credential(person), within).await?;
+        whose(&transport, &credential, place, until).await.map(Some)
+    }
+}
+
+/// A credential, and the connections that it goes over.
+async fn lend(
+    upstream: &Upstream,
+    obtaining: BoxFuture<'_, Result<Credential, CredentialError>>,
+    within: Duration,
+) -> Result<(Arc<Transport>, Credential), Failure> {
+    let late = |_elapsed| Failure::new(FailureKind::Credential, "credential_timeout", "no credential in time");
+    let obtained = tokio::time::timeout(within, obtaining).await.map_err(late)?;
+    let credential = obtained.map_err(|error| error.failure(true))?;
+    let transport = upstream.transport(credential.identity().map(AsRef::as_ref)).map_err(|error| unusable(&error))?;
+    Ok((transport, credential))
+}
+
+/// Whom the API server takes the holder of `credential` for.
+async fn whose(
+    transport: &Transport,
+    credential: &Credential,
+    place: &str,
+    until: Instant,
+) -> Result<UserInfo, Failure> {
+    let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let path = format!("{place}/apis/authentication.k8s.io/v1/selfsubjectreviews");
+    let Reviewed { user_info } = review(transport, credential, (&path, &asked), until).await?;
+    Ok(user_info)
 }
 
 /// Sends a review about the holder of `credential`.

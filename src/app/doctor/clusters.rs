@@ -4,29 +4,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::Finding;
-use crate::dispatch::{self, Call, Live};
+use super::{Finding, Level};
+use crate::dispatch::Live;
 use crate::model::{Caller, Cluster, ClusterKind, UserInfo};
-use crate::pool::{Presence, presence};
+use crate::pool::{Limits, Presence, presence};
 
 /// Time for one question; connecting has three seconds of it.
 const ANSWER: Duration = Duration::from_secs(6);
 
-pub(super) async fn check(live: Arc<Live>, cluster: Arc<Cluster>, person: Option<Caller>) -> Vec<Finding> {
+pub(super) async fn check(
+    live: Arc<Live>,
+    cluster: Arc<Cluster>,
+    person: Option<Caller>,
+    limits: Limits,
+) -> Vec<Finding> {
     let about = format!("cluster {}", cluster.name);
     if cluster.strategy == "none" {
         return vec![unbound(&about, &cluster)];
     }
-    let mut findings = match presence(&cluster.endpoint, "/version", ANSWER).await {
+    let mut findings = match presence(&cluster.endpoint, "/version", ANSWER, limits).await {
         Ok(found) => answered(&about, &cluster, &found),
         Err(failure) => {
             let fix = "check that it is up, and its server and ca_file";
             return vec![Finding::of(&about, &cluster.endpoint.server, &failure, fix)];
         }
     };
+    if findings.iter().any(|finding| finding.level == Level::Failed) {
+        // Whoever this is, it gets no credential.
+        return findings;
+    }
     if cluster.reach.realms().next().is_none() {
         let said = "no realm reaches it".to_owned();
         findings.push(Finding::warning(&about, said, cluster.reach.missing_step.clone()));
@@ -40,13 +47,13 @@ pub(super) async fn check(live: Arc<Live>, cluster: Arc<Cluster>, person: Option
         }
     }
     if cluster.strategy == "local" {
-        findings.extend(own_user(&about, live, &cluster, person).await);
+        findings.extend(own_user(&about, &live, &cluster, person.as_ref()).await);
     }
     findings
 }
 
 /// What the API server says of kubeferry's own credential.
-fn gateway(about: &str, who: &UserInfo, refused: &[&str]) -> Vec<Finding> {
+fn gateway(about: &str, who: &UserInfo, refused: &[String]) -> Vec<Finding> {
     let name = &who.username;
     let mut findings = Vec::new();
     if let Some(group) = administrator(who) {
@@ -58,8 +65,9 @@ fn gateway(about: &str, who: &UserInfo, refused: &[&str]) -> Vec<Finding> {
     findings.push(if refused.is_empty() {
         Finding::ok(about, format!("kubeferry is {name:?} there, and may impersonate"))
     } else {
-        let said = format!("kubeferry is {name:?} there, and may not impersonate {}", refused.join(" and "));
-        Finding::failed(about, said, "apply clusters/impersonator.yaml there with that user as its subject")
+        let said = format!("kubeferry is {name:?} there, and may not impersonate all {}", refused.join(" and all "));
+        let fix = "nothing, if its ClusterRole names some with resourceNames; else apply clusters/impersonator.yaml there with that user as its subject";
+        Finding::warning(about, said, fix)
     });
     findings
 }
@@ -83,12 +91,12 @@ fn unbound(about: &str, cluster: &Cluster) -> Finding {
     Finding::warning(about, "nobody reaches it: its strategy is none", fix)
 }
 
-/// An API server answers a stranger with its version, or with 401 or 403.
+/// An API server answers a stranger with its version, or with a Status of 401 or 403.
 fn answered(about: &str, cluster: &Cluster, found: &Presence) -> Vec<Finding> {
     let version = found.version.as_deref();
     let server = &cluster.endpoint.server;
-    let expected = matches!(found.status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if !expected || (found.status == StatusCode::OK && version.is_none()) {
+    let refused = matches!(found.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && found.is_status;
+    if !refused && (found.status != StatusCode::OK || version.is_none()) {
         let said = format!("{server} answers {} to /version, as no API server does", found.status.as_u16());
         return vec![Finding::failed(about, said, "write the URL of the API server itself")];
     }
@@ -108,27 +116,17 @@ fn answered(about: &str, cluster: &Cluster, found: &Presence) -> Vec<Finding> {
     findings
 }
 
-/// Whom the API server takes the kubeconfig's own user for: asked as any call is.
-async fn own_user(about: &str, live: Arc<Live>, cluster: &Cluster, person: Option<Caller>) -> Option<Finding> {
-    let caller = person?;
-    let target = match cluster.entry.first() {
-        Some(workspace) => format!("{}:{workspace}", cluster.name),
-        None => cluster.name.to_string(),
-    };
-    let arguments = json!({"cluster": target}).as_object().cloned().unwrap_or_default();
-    let call = Call {
-        live,
-        caller,
-        tool: "whoami".to_owned(),
-        arguments,
-        cancel: CancellationToken::new(),
-        request_id: "doctor".to_owned(),
-        deadline: ANSWER,
-    };
-    Some(match dispatch::run(call).await {
-        Ok(_answer) => Finding::ok(about, "the kubeconfig's user is accepted"),
-        Err(failure) => Finding::of(about, "the kubeconfig's user", &failure, "sign in again, as for kubectl"),
-    })
+/// Whom the API server takes the kubeconfig's own user for. No tool is called: the policy may have none.
+async fn own_user(about: &str, live: &Live, cluster: &Cluster, person: Option<&Caller>) -> Option<Finding> {
+    // The first segment of a path can never be a mount.
+    let first = cluster.entry.first().and_then(|path| path.segments().next());
+    let place = first.map(|workspace| format!("/clusters/{workspace}")).unwrap_or_default();
+    match live.pool.own_user(&cluster.key, (person?, &place), ANSWER).await {
+        Ok(who) => {
+            who.map(|who| Finding::ok(about, format!("the kubeconfig's user is accepted, as {:?}", who.username)))
+        }
+        Err(failure) => Some(Finding::of(about, "the kubeconfig's user", &failure, "sign in again, as for kubectl")),
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +143,9 @@ mod tests {
             ..UserInfo::default()
         };
         let levels = |groups: &[&str]| gateway("c", &who(groups), &[]).iter().map(|one| one.level).collect::<Vec<_>>();
+        let narrow = gateway("c", &who(&[]), &["groups".to_owned(), "uids".to_owned()]);
+        assert_eq!(narrow[0].level, Warning, "some may be named: {narrow:?}");
+        assert!(narrow[0].said.ends_with("all groups and all uids") && narrow[0].fix.contains("resourceNames"));
         assert_eq!(levels(&["system:serviceaccounts", "system:authenticated"]), [Ok]);
         for group in ["system:masters", "kubeadm:cluster-admins"] {
             assert_eq!(levels(&["system:authenticated", group]), [Warning, Ok], "{group}");

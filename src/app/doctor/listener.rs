@@ -15,31 +15,40 @@ use super::Finding;
 use super::certificate::ends;
 use crate::config::{Config, ServerConfig, TlsFiles};
 use crate::kubeconfig::read_bounded;
-use crate::model::Endpoint;
-use crate::pool::presence;
+use crate::model::{Endpoint, chain};
+use crate::pool::{Limits, presence};
+use crate::server::{self, Tls};
 
 const ABOUT: &str = "listener";
 /// Time for our own server's answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// What is asked of whoever has our port, and what only kubeferry says there.
+const READY: (&str, &str) = ("/readyz?verbose", "[+]configuration generation ");
+const METRICS: (&str, &str) = ("/metrics", "kubeferry_build_info");
 /// A certificate that ends within this should be replaced.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const DAY: u64 = 24 * 60 * 60;
 
 pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let server = &config.server;
-    let mut findings = vec![address("server.listen", server.listen, server.tls.is_some(), "/readyz").await];
+    let mut findings = vec![address("server.listen", server.listen, server.tls.is_some(), READY).await];
     if let Some(metrics) = server.metrics_listen {
-        findings.push(address("server.metrics_listen", metrics, false, "/metrics").await);
+        findings.push(address("server.metrics_listen", metrics, false, METRICS).await);
     }
     findings.extend(server.resource.as_deref().and_then(resource));
     if let Some(files) = &server.tls {
         findings.extend(certificate(files, &names(server)));
+        let pair = Tls { cert_file: files.cert_file.clone(), key_file: files.key_file.clone() };
+        if let Err(error) = server::check_certificate(&pair).await {
+            let fix = "name a certificate and its own key in server.tls";
+            findings.push(Finding::failed(ABOUT, chain(&error), fix));
+        }
     }
     findings
 }
 
 /// Free, ours, or somebody else's.
-async fn address(key: &str, address: SocketAddr, tls: bool, path: &str) -> Finding {
+async fn address(key: &str, address: SocketAddr, tls: bool, (path, mark): (&str, &str)) -> Finding {
     let taken = match TcpListener::bind(address).await {
         Ok(_free) => return Finding::ok(ABOUT, format!("{address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => error,
@@ -57,11 +66,11 @@ async fn address(key: &str, address: SocketAddr, tls: bool, path: &str) -> Findi
     let own = SocketAddr::new(host, address.port());
     // Whether the certificate is right is looked at in its file; here it only matters who answers.
     let endpoint = Endpoint { server: format!("{scheme}://{own}"), ca: None, tls_server_name: None, insecure: true };
-    match presence(&endpoint, path, ANSWER).await {
-        Ok(found) if found.status.is_success() && (found.request_id || path == "/metrics") => {
+    match presence(&endpoint, path, ANSWER, Limits::default()).await {
+        Ok(found) if found.text.contains(mark) && found.status.is_success() => {
             Finding::ok(ABOUT, format!("kubeferry serves on {address}"))
         }
-        Ok(found) if found.request_id => {
+        Ok(found) if found.text.contains(mark) => {
             let fix = "wait for its end, or look into its log";
             Finding::warning(ABOUT, format!("kubeferry on {address} answers {} to {path}", found.status), fix)
         }
@@ -144,7 +153,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::super::Level::{Failed, Ok, Warning};
-    use super::{TlsFiles, address, certificate, expiry, names, resource};
+    use super::{METRICS, READY, TlsFiles, address, certificate, expiry, names, resource};
     use crate::config::ServerConfig;
 
     #[tokio::test]
@@ -157,14 +166,34 @@ mod tests {
                 drop(stream);
             }
         });
-        let found = address("server.listen", at, false, "/readyz").await;
+        let found = address("server.listen", at, false, READY).await;
         assert_eq!(found.level, Failed, "{found:?}");
         assert!(found.said.contains("another program") && found.fix.contains("server.listen"), "{found:?}");
         served.abort();
         let none = "192.0.2.1:1".parse().unwrap();
-        assert_eq!(address("server.listen", none, false, "/readyz").await.level, Failed, "no address of this machine");
-        let free = address("server.listen", "127.0.0.1:0".parse().unwrap(), false, "/readyz").await;
+        assert_eq!(address("server.listen", none, false, READY).await.level, Failed, "no address of this machine");
+        let free = address("server.listen", "127.0.0.1:0".parse().unwrap(), false, READY).await;
         assert_eq!(free.level, Ok, "{free:?}");
+    }
+
+    #[tokio::test]
+    async fn another_program_that_answers_is_not_ours() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        crate::auth::install_crypto();
+        for (body, level) in [("go_info 1", Failed), ("kubeferry_build_info 1", Ok)] {
+            let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = taken.local_addr().unwrap();
+            let served = tokio::spawn(async move {
+                while let Result::Ok((mut stream, _)) = taken.accept().await {
+                    drop(stream.read(&mut [0; 4096]).await);
+                    let head = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\nconnection: close\r\ncontent-length";
+                    drop(stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await);
+                }
+            });
+            assert_eq!(address("server.metrics_listen", at, false, METRICS).await.level, level, "{body}");
+            assert_eq!(address("server.listen", at, false, READY).await.level, Failed, "{body}");
+            served.abort();
+        }
     }
 
     #[test]

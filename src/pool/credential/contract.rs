@@ -339,3 +339,18 @@ mod impersonate {
         assert_eq!(caller("corp", "x").principal().username, "x");
     }
 }
+
+#[test]
+fn what_is_impersonated_is_what_the_template_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, context, _) = strategies(&folder).remove(1);
+    let named = |settings: &ClusterSettings| -> Vec<String> {
+        let acts = compiled(settings, &context).strategy.acts().into_iter();
+        acts.map(|acts| format!("{}/{}/{}", acts.group, acts.resource, acts.subresource.unwrap_or_default())).collect()
+    };
+    let whole =
+        ["/users/", "/groups/", "authentication.k8s.io/uids/", "authentication.k8s.io/userextras/example.com/client"];
+    assert_eq!(named(&settings), whole);
+    let user = ImpersonateSettings { user: "{realm}:{username}".into(), ..ImpersonateSettings::default() };
+    assert_eq!(named(&ClusterSettings { impersonate: Some(user), ..settings }), ["/users/"]);
+}

@@ -9,13 +9,17 @@ use http::header::HeaderName;
 
 use super::shared::KubeconfigUser;
 use super::template::{Template, TemplateError};
-use super::{CompileContext, Credential, CredentialError, Draft, Expectation, Strategy, problem, required_realms};
+use super::{
+    Acts, CompileContext, Credential, CredentialError, Draft, Expectation, Strategy, problem, required_realms,
+};
 use crate::inventory::{Entry, ImpersonateSettings};
 use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, RealmName, Way};
 
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const UID: HeaderName = HeaderName::from_static("impersonate-uid");
+/// The group of what is impersonated beside users and groups.
+const AUTHENTICATION: &str = "authentication.k8s.io";
 /// Extra keys below these belong to the control planes.
 const RESERVED: [&str; 3] = ["k8s.io", "kubernetes.io", "kcp.io"];
 
@@ -210,6 +214,16 @@ impl Strategy for Impersonate {
 
     fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {
         Some(Box::pin(self.gateway.credential(self.key)))
+    }
+
+    fn acts(&self) -> Vec<Acts> {
+        let acts = |group, resource, subresource| Acts { group, resource, subresource };
+        let Templates { groups, uid, extra, .. } = &self.template;
+        let mut all = vec![acts("", "users", None)];
+        all.extend(groups.as_ref().map(|_| acts("", "groups", None)));
+        all.extend(uid.as_ref().map(|_| acts(AUTHENTICATION, "uids", None)));
+        all.extend(extra.iter().map(|(key, ..)| acts(AUTHENTICATION, "userextras", Some(key.clone()))));
+        all
     }
 
     fn rejected(&self) -> BoxFuture<'_, ()> {
