@@ -1,4 +1,4 @@
-//! When an X.509 certificate ends: the one thing that rustls does not tell (RFC 5280 4.1).
+//! When an X.509 certificate begins and ends: the one thing that rustls does not tell (RFC 5280 4.1).
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,8 @@ const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`: the version.
 const VERSION: u8 = 0xa0;
 
-/// `notAfter` of a DER certificate; `None` when it cannot be read.
-pub(super) fn ends(der: &[u8]) -> Option<SystemTime> {
+/// `notBefore` and `notAfter` of a DER certificate; `None` when they cannot be read.
+pub(super) fn validity(der: &[u8]) -> Option<(SystemTime, SystemTime)> {
     let (certificate, _) = take(der, SEQUENCE)?;
     let (mut fields, _) = take(certificate, SEQUENCE)?;
     if let Some((_, rest)) = take(fields, VERSION) {
@@ -21,8 +21,8 @@ pub(super) fn ends(der: &[u8]) -> Option<SystemTime> {
         fields = take(fields, tag)?.1;
     }
     let (validity, _) = take(fields, SEQUENCE)?;
-    let (_, rest) = time(validity)?;
-    time(rest).map(|(not_after, _)| not_after)
+    let (not_before, rest) = time(validity)?;
+    time(rest).map(|(not_after, _)| (not_before, not_after))
 }
 
 /// The content of the element at the start, which must have this tag, and what follows it.
@@ -69,17 +69,20 @@ pub(super) fn date(text: &str) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::{date, ends};
+    use super::{date, validity};
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn the_end_is_read_in_both_forms_of_time() {
         for (year, seconds) in [(2031, 1_925_078_400), (2076, 3_345_148_800)] {
             let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(2030, 1, 2);
             params.not_after = rcgen::date_time_ymd(year, 1, 2);
             let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-            assert_eq!(ends(made.der()), Some(UNIX_EPOCH + Duration::from_secs(seconds)), "{year}");
-            assert_eq!(ends(&made.der()[..40]), None);
+            let (begins, ends) = validity(made.der()).unwrap();
+            assert_eq!(begins, UNIX_EPOCH + Duration::from_secs(1_893_542_400));
+            assert_eq!(ends, UNIX_EPOCH + Duration::from_secs(seconds), "{year}");
+            assert_eq!(validity(&made.der()[..40]), None);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::Finding;
-use super::certificate::ends;
+use super::certificate::validity;
 use crate::config::{Config, ServerConfig, TlsFiles};
 use crate::kubeconfig::read_bounded;
 use crate::model::{Endpoint, chain};
@@ -117,7 +117,7 @@ fn certificate(files: &TlsFiles, names: &[String]) -> Vec<Finding> {
         return broken("holds no certificate".into());
     };
     let Ok(parsed) = ParsedCertificate::try_from(&leaf) else { return broken("cannot be read".into()) };
-    let mut findings = vec![expiry(&file.to_string(), ends(&leaf), SystemTime::now())];
+    let mut findings = vec![expiry(&file.to_string(), validity(&leaf), SystemTime::now())];
     for name in names {
         let fits = ServerName::try_from(name.as_str()).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok());
         if !fits {
@@ -128,8 +128,8 @@ fn certificate(files: &TlsFiles, names: &[String]) -> Vec<Finding> {
     findings
 }
 
-fn expiry(file: &str, ends: Option<SystemTime>, now: SystemTime) -> Finding {
-    let Some(ends) = ends else {
+fn expiry(file: &str, valid: Option<(SystemTime, SystemTime)>, now: SystemTime) -> Finding {
+    let Some((begins, ends)) = valid else {
         return Finding::warning(
             ABOUT,
             format!("{file}: its end cannot be read"),
@@ -137,6 +137,10 @@ fn expiry(file: &str, ends: Option<SystemTime>, now: SystemTime) -> Finding {
         );
     };
     let fix = "replace the files of server.tls; they are taken up without a restart";
+    if begins > now {
+        let fix = "look at the clock of this machine, or replace the files of server.tls";
+        return Finding::failed(ABOUT, format!("{file} is not valid yet"), fix);
+    }
     match ends.duration_since(now) {
         Err(_ended) => Finding::failed(ABOUT, format!("{file} has expired"), fix),
         Ok(left) if left < SOON => {
@@ -227,9 +231,14 @@ mod tests {
         for (ends, level) in
             [(Some(now - Duration::from_secs(1)), Failed), (after(3), Warning), (after(90), Ok), (None, Warning)]
         {
-            assert_eq!(expiry("c.pem", ends, now).level, level);
+            assert_eq!(expiry("c.pem", ends.map(|ends| (SystemTime::UNIX_EPOCH, ends)), now).level, level);
         }
-        assert!(expiry("c.pem", after(3), now).said.contains("3 days"));
+        let soon = after(3).map(|ends| (now, ends));
+        assert!(expiry("c.pem", soon, now).said.contains("3 days"));
+        let early = after(3).zip(after(90));
+        assert!(
+            expiry("c.pem", early, now).level == Failed && expiry("c.pem", early, now).said.contains("not valid yet")
+        );
         assert!(resource("https://a.example/mcp").is_none() && resource("https://a.example/mcp/").is_none());
         assert_eq!(resource("https://a.example/").unwrap().level, Warning);
     }

@@ -76,3 +76,43 @@ async fn everything_that_is_configured_is_looked_at_and_a_dead_thing_costs_the_o
     let gone = found.iter().find(|found| found.about == "cluster gone").unwrap();
     assert!(gone.said.contains("connection refused"), "{gone:?}");
 }
+
+#[tokio::test]
+async fn a_refusal_that_is_no_status_gets_no_credential() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    crate::auth::install_crypto();
+    let folder = tempfile::tempdir().unwrap();
+    for (body, asked, level) in [("{\"kind\":\"Login\"}", 1, Level::Failed), ("{\"kind\":\"Status\"}", 2, Level::Ok)] {
+        let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = stranger.local_addr().unwrap();
+        let heard = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let hears = std::sync::Arc::clone(&heard);
+        let served = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = stranger.accept().await {
+                let mut bytes = vec![0; 8192];
+                let read = stream.read(&mut bytes).await.unwrap_or_default();
+                hears.lock().unwrap().push(String::from_utf8_lossy(&bytes[..read]).contains("hunter2"));
+                let head = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length";
+                drop(stream.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await);
+            }
+        });
+        let kubeconfig = format!(
+            "contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'http://{at}'}}}}]\nusers: [{{name: u, user: {{token: hunter2}}}}]\n"
+        );
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+        // The policy has no whoami: doctor asks all the same.
+        let text = "[server]\nlisten = \"127.0.0.1:0\"\n[[sources]]\ntype = \"kubeconfig\"\npaths = [\"kubeconfig\"]\n[policy]\ndisabled_tools = [\"whoami\"]\n";
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, text).unwrap();
+        let origin = Origin { file: Some(file), listen: None };
+        let app = App::start(&origin, &Environment::of(&[], None), Mode::Person).await.unwrap();
+        let found = app.examine(|_, _| {}).await;
+        let about: Vec<_> = found.iter().filter(|found| found.about == "cluster c").collect();
+        assert_eq!(about.first().map(|found| found.level), Some(level), "{found:#?}");
+        let heard = heard.lock().unwrap().clone();
+        assert_eq!(heard, [false, true][..asked], "{body}: {found:#?}");
+        assert!(asked == 1 || about[1].said.contains("(401)"), "{found:#?}");
+        served.abort();
+    }
+}
