@@ -101,8 +101,9 @@ cases! {
         R09 r09_a_list_that_changed_too_much_is_started_again [simulated]
             "When the API server no longer knows where a list was left (410), the caller is told to start again.";
         R13 r13_a_list_of_ten_thousand_is_paged_in_bounded_memory [simulated]
-            "A list of 10,000 objects comes in pages, each row once, with the total; memory grows by less than 32 MiB.",
-            "Pods, 500 at a time; the first page within 5 s in a debug build. 100,000 objects are not measured.";
+            "A list of 10,000 objects comes in pages, whole, with the total; memory grows by less than 32 MiB.",
+            "Pods, 500 at a time; of each page those that are not well stand first, and come again in their place. The first page is there within \
+             5 s in a debug build. 100,000 objects are not measured.";
     }
     discovery: {
         R20 r20_a_new_kind_is_found_with_one_more_look [simulated]
