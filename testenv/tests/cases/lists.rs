@@ -45,12 +45,13 @@ pub async fn r13_a_list_of_ten_thousand_is_paged_in_bounded_memory(case: &Case) 
     let total = [ALL.to_string(), "10,000".to_owned()];
     assert!(total.iter().any(|total| page.text.contains(total)), "how many there are: {}", page.text);
     // Of each page, what is not well stands first, and comes again in its place.
-    let (mut seen, mut times) = (0, BTreeMap::<_, usize>::new());
+    let (mut seen, mut times, mut well) = (0, BTreeMap::<_, usize>::new(), Vec::new());
     loop {
         let rows = names(&page.text);
         assert!(!rows.is_empty(), "a page without rows after {seen}: {}", page.text);
         seen += rows.len();
         rows.into_iter().for_each(|row| *times.entry(row).or_default() += 1);
+        well.extend(page.text.lines().filter(|line| line.contains("\t1/1\tRunning\t")).map(str::to_owned));
         assert!(seen <= ALL + ALL / 10, "{seen} rows of {ALL} pods");
         let Some(handle) = next(&page) else { break };
         question["continue"] = handle.into();
@@ -58,6 +59,10 @@ pub async fn r13_a_list_of_ten_thousand_is_paged_in_bounded_memory(case: &Case) 
     }
     assert_eq!(times.len(), ALL, "names in {seen} rows; the last page: {}", page.text);
     assert!(times.values().all(|times| *times <= 2), "at most ahead and in its place");
+    let all_well = well.len();
+    well.sort();
+    well.dedup();
+    assert!(all_well > ALL / 2 && well.len() == all_well, "what is well comes once: {} of {all_well}", well.len());
     let grown = holds(&ferry).await?.peak.saturating_sub(before.peak);
     assert!(grown < 32 << 10, "{grown} KiB more at most");
     Ok(())
