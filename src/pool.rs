@@ -5,7 +5,7 @@
 //! reload, and all others are new.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::model::{Cluster, ClusterKey, Failure, FailureKind, Problem};
@@ -116,6 +116,18 @@ impl Pool {
         &self.caches.metrics
     }
 
+    /// `next` has taken over: nothing more is sent to destinations that are not in it, whatever calls that began before
+    /// have in hand, and what was learnt of accounts at other realms is forgotten.
+    pub fn retire(&self, next: &Self) {
+        #[expect(clippy::iter_over_hash_type, reason = "the order of setting flags does not matter")]
+        for (key, destination) in &self.destinations {
+            if !next.destinations.contains_key(key) {
+                destination.upstream.retire();
+            }
+        }
+        self.caches.kept.minting().pins.clear();
+    }
+
     /// Whether requests may leave for a cluster; `None` for one that is not in this generation.
     pub fn breaker(&self, key: &ClusterKey) -> Option<BreakerState> {
         Some(self.destinations.get(key)?.upstream.breaker().state())
@@ -149,7 +161,7 @@ impl Pool {
         let caller = permit.caller();
         let local = caller.principal().owns_this_machine();
         let left = deadline.saturating_duration_since(Instant::now());
-        let obtained = tokio::time::timeout(left, compiled.strategy.credential(caller)).await;
+        let obtained = tokio::time::timeout(left, self.caches.kept.credential(&compiled, caller)).await;
         let credential = obtained
             .map_err(|_elapsed| {
                 Failure::new(FailureKind::Credential, "credential_timeout", "no credential within the call's time")
@@ -158,11 +170,11 @@ impl Pool {
         let transport = upstream.transport(credential.identity().map(AsRef::as_ref)).map_err(|error| {
             Failure::new(FailureKind::Credential, "tls_setup", "the connection cannot be set up").because(&error)
         })?;
-        let strategy = Arc::clone(&compiled.strategy);
-        let (metrics, call) = (Arc::clone(self.metrics()), upstream.breaker().call());
-        let sender = Sender { upstream, transport, credential, strategy, permit, deadline, metrics, call };
+        let (caches, call, renewed) = (Arc::clone(&self.caches), upstream.breaker().call(), OnceLock::new());
+        let proven = Arc::clone(&compiled);
+        let sender = Sender { upstream, transport, credential, renewed, compiled, caches, permit, deadline, call };
         let client = ClusterClient::bind(sender, Arc::clone(&self.caches));
-        self.prove(&compiled, &client).await?;
+        self.prove(&proven, &client).await?;
         client.settle().await
     }
 

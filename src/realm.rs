@@ -3,6 +3,8 @@
 //!
 //! Plain data is here; [`RealmReader`] is in `realm/reader.rs`, the address guard in `realm/guard.rs`.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod guard;
 mod reader;
 #[cfg(test)]
@@ -16,7 +18,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::guard::is_private;
-pub use self::reader::RealmReader;
+pub use self::reader::{RawAnswer, RealmReader};
 use crate::model::RealmName;
 
 /// One OIDC issuer as configured (`[realms.<name>]`).

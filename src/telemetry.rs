@@ -93,6 +93,12 @@ pub mod metric {
     pub const CACHE_HITS: Spec = count("kubeferry_cache_hits_total", "Look-ups answered from a cache");
     /// Look-ups that had to ask a cluster, by cache.
     pub const CACHE_MISSES: Spec = count("kubeferry_cache_misses_total", "Look-ups that asked a cluster");
+    /// Requests to token endpoints by realm, leg and result.
+    pub const EXCHANGES: Spec =
+        count("kubeferry_exchanges_total", "Requests to the token endpoints of realms by leg and result");
+    /// Time of requests to token endpoints, by realm and leg.
+    pub const EXCHANGE_DURATION: Spec =
+        time("kubeferry_exchange_duration_seconds", "Time of requests to the token endpoints of realms");
     /// The generation of `Live` that new calls get.
     pub const GENERATION: Spec = count("kubeferry_inventory_generation", "The generation that new calls are served by");
     /// Reloads by result.
@@ -116,7 +122,7 @@ pub mod metric {
     pub const ALIAS_SERVER: Spec = count("k8s_mcp_server_info", "Which build this is");
 
     /// All of them.
-    pub const ALL: [Spec; 22] = [
+    pub const ALL: [Spec; 24] = [
         CALLS,
         CALL_DURATION,
         HTTP_REQUESTS,
@@ -130,6 +136,8 @@ pub mod metric {
         BREAKER,
         CACHE_HITS,
         CACHE_MISSES,
+        EXCHANGES,
+        EXCHANGE_DURATION,
         GENERATION,
         RELOADS,
         RELOAD_FAILED,

@@ -64,12 +64,11 @@ pub(super) async fn discover(sources: &[SourceConfig], limit: Duration) -> Disco
 }
 
 /// Compiles the strategy of each entry.
-pub(super) fn compile(entries: &[Entry], home_realms: Vec<RealmName>) -> (Vec<One>, Vec<Wrong>) {
-    let context = CompileContext { home_realms };
+pub(super) fn compile(entries: &[Entry], context: &CompileContext) -> (Vec<One>, Vec<Wrong>) {
     let mut clusters = Vec::new();
     let mut wrong = Vec::new();
     for entry in entries {
-        match credential::compile(entry, &context) {
+        match credential::compile(entry, context) {
             Ok(mut compiled) => clusters.push(One { cluster: cluster(entry, &mut compiled), compiled }),
             Err(problems) if entry.origin.is_some() => wrong.extend(problems.into_iter().map(Wrong::Written)),
             Err(problems) => {
@@ -85,11 +84,10 @@ pub(super) fn compile(entries: &[Entry], home_realms: Vec<RealmName>) -> (Vec<On
 }
 
 /// Mistakes in bind rules, also in those that match nothing now: an incomplete rule must not wait for its first cluster.
-pub(super) fn check_binds(binds: &[BindRule], home_realms: &[RealmName]) -> Vec<Problem> {
-    let context = CompileContext { home_realms: home_realms.to_vec() };
+pub(super) fn check_binds(binds: &[BindRule], context: &CompileContext) -> Vec<Problem> {
     let mut problems = Vec::new();
     for rule in binds {
-        let wrong = credential::compile(&stand_in(rule), &context).err().unwrap_or_default();
+        let wrong = credential::compile(&stand_in(rule), context).err().unwrap_or_default();
         // Whether the gateway's kubeconfig has a context for a cluster is known only once there is one.
         let open = |problem: &Problem| {
             problem.key.ends_with(".gateway_credentials") && rule.settings.gateway_kubeconfig.is_some()

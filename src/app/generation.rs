@@ -75,11 +75,12 @@ pub(super) fn make(plan: Plan) -> Result<(Live, Lasting), Vec<Problem>> {
     let merged = lasting.store.merge(&own, &found, &config.binds, config.is_local());
     drop((own, found));
     notes.extend(merged.notes);
-    let (compiled, wrong) = clusters::compile(&merged.entries, home.clone());
+    let context = map::compile_context(&config, home.clone());
+    let (compiled, wrong) = clusters::compile(&merged.entries, &context);
     let bound: BTreeSet<&str> = merged.entries.iter().filter_map(|entry| entry.origin.as_deref()).collect();
     let idle: Vec<_> = config.binds.iter().filter(|rule| !bound.contains(rule.origin.as_str())).cloned().collect();
     drop(merged.entries);
-    problems.extend(clusters::check_binds(&idle, &home));
+    problems.extend(clusters::check_binds(&idle, &context));
     problems.extend(map::unknown_tools(&config.policy));
     if config.default_source == Some(DefaultSource::InCluster) {
         let what = "nothing is configured, and the pod's own service account is not used yet";

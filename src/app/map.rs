@@ -1,10 +1,34 @@
 //! From configuration as written to what each module takes.
 
-use crate::config::{Config, PolicySettings};
-use crate::model::{Problem, names};
+use std::sync::Arc;
+
+use crate::config::{Config, LinkSettings, PolicySettings};
+use crate::model::{Problem, RealmName, names};
 use crate::policy::{DeniedKind, Namespaces, PolicyConfig};
+use crate::pool::credential::{CompileContext, Link, RealmClient};
+use crate::realm::{RealmConfig, RealmReader};
 use crate::server::{ServerConfig, Tls};
 use crate::tools::{Catalog, TOOLSETS};
+
+/// What strategies may know: our client at each realm, and the links.
+pub(super) fn compile_context(config: &Config, home_realms: Vec<RealmName>) -> CompileContext {
+    let client = |realm: &RealmConfig| {
+        let reader = RealmReader::new(realm).map_err(|error| error.to_string());
+        let client =
+            reader.and_then(|reader| RealmClient::new(realm, Arc::new(reader)).map_err(|error| error.to_string()));
+        (realm.name.clone(), client)
+    };
+    let link = |written: &LinkSettings| {
+        let LinkSettings { name, from, to, audience, scope } = written.clone();
+        (name, Link { from, to, audience, scope })
+    };
+    CompileContext {
+        home_realms,
+        clients: config.realms.iter().filter(|realm| realm.client.is_some()).map(client).collect(),
+        links: config.links.iter().map(link).collect(),
+        ours: config.server.resource.iter().chain(&config.server.audiences).cloned().collect(),
+    }
+}
 
 pub(super) fn server(config: &Config) -> ServerConfig {
     let written = &config.server;

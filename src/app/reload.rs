@@ -43,7 +43,9 @@ impl App {
             tracing::warn!("{note}");
         }
         state.lasting = lasting;
-        self.live.store(Arc::new(live));
+        let live = Arc::new(live);
+        let before = self.live.swap(Arc::clone(&live));
+        before.pool.retire(&live.pool);
         status.published(&restart);
         self.live.load().metrics().reload(true);
         if restart.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use moka::future::Cache;
 
+use super::credential::{Kept, Minting};
 use super::discovery::{Content, Contents};
 use crate::model::{ClusterKey, Failure, KeyHasher, LogicalCluster, Principal};
 use crate::telemetry::Metrics;
@@ -27,6 +28,8 @@ type Key = [u8; 32];
 pub(super) struct Caches {
     /// They outlive a generation as well.
     pub(super) metrics: Arc<Metrics>,
+    /// Credentials that realms issued.
+    pub(super) kept: Kept,
     pub(super) contents: Contents,
     pub(super) discovery: Cache<Key, Arc<Content>>,
     /// Path → logical cluster name.
@@ -39,8 +42,10 @@ pub(super) struct Caches {
 
 impl Default for Caches {
     fn default() -> Self {
+        let minting = Arc::new(Minting::default());
         Self {
-            metrics: Arc::default(),
+            metrics: Arc::clone(&minting.metrics),
+            kept: Kept::new(minting),
             contents: Contents::default(),
             discovery: Cache::builder()
                 .max_capacity(DISCOVERY_BYTES)

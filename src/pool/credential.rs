@@ -5,6 +5,7 @@
 //! `compile` checks what the operator wrote and yields plain data (who reaches the cluster, by which way) beside the
 //! object that obtains credentials, so that no lower floor needs strategy code.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,15 +16,21 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use crate::inventory::Entry;
+use crate::realm::RealmError;
 use template::Template;
 
 use crate::model::{Caller, ClusterKey, Failure, FailureKind, KeyHasher, Principal, Problem, Reach, RealmName};
 
+mod chain;
+mod exchange;
 mod exec;
 mod expectation;
 mod impersonate;
+mod keep;
 mod local;
+mod minted;
 mod none;
+mod oauth;
 mod passthrough;
 mod shared;
 mod template;
@@ -32,6 +39,8 @@ mod template;
 mod contract;
 
 pub use expectation::Expectation;
+pub use keep::{Kept, Minting};
+pub use oauth::{AuthenticationError, Leg, RealmClient, Refusal};
 
 /// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches
 /// it (and `examine`, kubeferry's own to a review of itself), and only to a request of the cluster that it was obtained
@@ -121,6 +130,11 @@ impl Credential {
         self.expires.map(|expires| expires.duration_since(now).unwrap_or_default())
     }
 
+    /// What its headers take, in bytes.
+    fn bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    }
+
     /// True once the credential has ended.
     pub(super) fn expired(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
@@ -203,6 +217,29 @@ pub enum CredentialError {
     /// The credential plugin failed.
     #[error("the credential plugin failed")]
     Exec(#[source] exec::ExecError),
+    /// Our client cannot authenticate at a realm.
+    #[error("our client cannot authenticate at realm {realm}")]
+    Client {
+        /// Which realm.
+        realm: RealmName,
+        /// Why.
+        #[source]
+        source: AuthenticationError,
+    },
+    /// A realm gave no answer.
+    #[error("no answer from realm {realm} at {}", leg.words())]
+    Unanswered {
+        /// Which realm.
+        realm: RealmName,
+        /// At which step.
+        leg: Leg,
+        /// Why.
+        #[source]
+        source: RealmError,
+    },
+    /// A realm refused, or answered with something that cannot be used.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
 }
 
 impl CredentialError {
@@ -214,16 +251,33 @@ impl CredentialError {
         let kind = match self {
             Self::SubjectExpired => FailureKind::SignIn,
             Self::NotReachable { .. } => FailureKind::Internal,
+            Self::Unanswered { .. } => FailureKind::Unreachable,
+            Self::Refused(refusal) => refusal.kind,
             Self::Unprintable { .. }
             | Self::Template { .. }
             | Self::File(_)
             | Self::Kubeconfig(_)
             | Self::User(_)
             | Self::Again(_)
+            | Self::Client { .. }
             | Self::Exec(_) => FailureKind::Credential,
         };
+        let code = match self {
+            Self::Refused(refusal) => refusal.code,
+            Self::Unanswered { .. } => "realm_unavailable",
+            Self::Client { .. } => "client_credentials",
+            Self::NotReachable { .. }
+            | Self::SubjectExpired
+            | Self::Unprintable { .. }
+            | Self::Template { .. }
+            | Self::File(_)
+            | Self::Kubeconfig(_)
+            | Self::User(_)
+            | Self::Again(_)
+            | Self::Exec(_) => "no_credential",
+        };
         let cause = if local { crate::model::chain(self) } else { self.to_string() };
-        let failure = Failure::new(kind, "no_credential", cause).because(self);
+        let failure = Failure::new(kind, code, cause).because(self);
         match self {
             Self::SubjectExpired => failure.hint("Sign in again"),
             Self::Exec(_) if local => {
@@ -231,6 +285,19 @@ impl CredentialError {
             }
             Self::Template { .. } | Self::Unprintable { .. } => {
                 failure.hint("Ask the operator to change the impersonate template")
+            }
+            Self::Refused(refusal) => {
+                let failure = failure.hint(format!("To mend it: {}", refusal.fix));
+                match refusal.retry_after {
+                    Some(after) => failure.retry(after),
+                    None => failure,
+                }
+            }
+            Self::Unanswered { realm, .. } => failure
+                .hint(format!("Clusters of other realms are not affected; ask who runs realm {realm}"))
+                .retry(Duration::from_secs(5)),
+            Self::Client { realm, .. } => {
+                failure.hint(format!("Ask the operator to check [realms.{realm}.client] and the file that it names"))
             }
             Self::NotReachable { .. }
             | Self::File(_)
@@ -240,6 +307,18 @@ impl CredentialError {
             | Self::Exec(_) => failure.hint("Ask the operator to check this cluster's credential"),
         }
     }
+}
+
+/// Every code of a failure of this module, for docs/reference/errors.md.
+#[cfg(test)]
+pub(crate) fn codes() -> Vec<&'static str> {
+    oauth::CODES.iter().copied().chain(["realm_unavailable", "client_credentials", "no_credential"]).collect()
+}
+
+/// What realms say, with code and fix, for docs/reference/errors.md.
+#[cfg(test)]
+pub(crate) fn refusals() -> Vec<[String; 4]> {
+    oauth::rows()
 }
 
 /// Something that is impersonated, as RBAC names it.
@@ -256,7 +335,16 @@ pub struct Acts {
 /// How a caller gets a credential for one cluster.
 pub trait Strategy: Send + Sync + fmt::Debug {
     /// Obtains a credential for `caller`. Nothing is sent anywhere before the caller is known to be served.
-    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>>;
+    fn credential<'a>(
+        &'a self,
+        caller: &'a Caller,
+        minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>>;
+
+    /// True when a credential is issued by a realm for one caller and one cluster, and so is kept by [`Kept`].
+    fn is_minted(&self) -> bool {
+        false
+    }
 
     /// kubeferry's own credential at the cluster, where it has one; never one of a caller or of the person at this machine.
     fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {
@@ -319,10 +407,29 @@ struct Draft {
 }
 
 /// What strategies may know of the rest of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CompileContext {
     /// The realms whose tokens are accepted at the door; `local` alone in local mode.
     pub home_realms: Vec<RealmName>,
+    /// Our client at each realm, or why there is none.
+    pub clients: BTreeMap<RealmName, Result<RealmClient, String>>,
+    /// The links between realms, by name.
+    pub links: BTreeMap<String, Link>,
+    /// Audiences of tokens for us: no token for a cluster may carry one.
+    pub ours: Vec<String>,
+}
+
+/// How a caller of one realm gets a token of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The caller's realm.
+    pub from: RealmName,
+    /// The cluster's realm.
+    pub to: RealmName,
+    /// Audience of the grant; `None` = the issuer of `to`.
+    pub audience: Option<String>,
+    /// Scope of the grant.
+    pub scope: Option<String>,
 }
 
 impl CompileContext {
@@ -336,6 +443,8 @@ type Compile = fn(&Entry, &CompileContext) -> Result<Draft, Vec<Problem>>;
 
 /// All strategies: one line each.
 const STRATEGIES: &[(&str, Compile)] = &[
+    ("chain", chain::compile),
+    ("exchange", exchange::compile),
     ("impersonate", impersonate::compile),
     ("local", local::compile),
     ("none", none::compile),
@@ -351,14 +460,14 @@ pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<
     let Some((name, compile)) = STRATEGIES.iter().find(|(name, _)| *name == written) else {
         let valid: Vec<&str> = STRATEGIES.iter().map(|(name, _)| *name).collect();
         let what = match written {
-            "exchange" | "chain" | "static" | "in_cluster" => {
+            "static" | "in_cluster" => {
                 format!("strategy \"{written}\" is not available in this version")
             }
             _ => format!("there is no strategy \"{written}\""),
         };
         return Err(vec![problem(entry, "strategy", what, format!("use one of {}", valid.join(", ")))]);
     };
-    let identity_strategy = matches!(*name, "impersonate" | "local" | "passthrough");
+    let identity_strategy = *name != "none";
     if identity_strategy && entry.endpoint.insecure {
         let fix = "give the cluster's CA in ca_file";
         return Err(vec![problem(

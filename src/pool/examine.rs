@@ -134,7 +134,8 @@ impl Pool {
             return Ok(None);
         }
         let until = Instant::now() + within;
-        let (transport, credential) = lend(upstream, compiled.strategy.credential(person), within).await?;
+        let (transport, credential) =
+            lend(upstream, compiled.strategy.credential(person, self.caches.kept.minting()), within).await?;
         whose(&transport, &credential, place, until).await.map(Some)
     }
 }

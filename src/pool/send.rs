@@ -2,7 +2,7 @@
 //! against the permit, attaches the credential to a fresh set of headers (no inbound header is ever copied), and compares
 //! cluster keys once more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -11,16 +11,16 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
 use super::breaker::{CallId, Contact};
+use super::caches::Caches;
 use super::classify::classify;
-use super::credential::{Credential, Strategy};
+use super::credential::{Compiled, Credential};
 use super::reply::{code, failure, unreachable};
 use super::retry;
 use super::stream::{End, Stream, Until};
 use super::transport::{Reply, Transport, TransportError};
 use super::upstream::Upstream;
-use crate::model::{Failure, FailureKind};
+use crate::model::{Access, Failure, FailureKind};
 use crate::policy::{Operation, Permit, Refusal};
-use crate::telemetry::Metrics;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kubeferry/", env!("CARGO_PKG_VERSION")));
 /// How long a stream waits for a place.
@@ -63,10 +63,12 @@ pub(super) struct Sender {
     pub(super) upstream: Arc<Upstream>,
     pub(super) transport: Arc<Transport>,
     pub(super) credential: Credential,
-    pub(super) strategy: Arc<dyn Strategy>,
+    /// What replaces it after the cluster refused it, once per call.
+    pub(super) renewed: OnceLock<Credential>,
+    pub(super) compiled: Arc<Compiled>,
+    pub(super) caches: Arc<Caches>,
     pub(super) permit: Permit,
     pub(super) deadline: Instant,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) call: CallId,
 }
 
@@ -74,8 +76,11 @@ impl Sender {
     /// Sends `ask` to a place (`""`, or `/clusters/<ref>` with a checked ref) and gives back a success.
     pub(super) async fn send(&self, place: &str, ask: &Ask) -> Result<Reply, Failure> {
         let operation = self.admit(ask)?;
-        let outcome = self.exchange(place, ask, &operation).await?;
-        self.verdict(outcome, &operation).await
+        let mut outcome = self.exchange(place, ask, &operation).await?;
+        if unauthorized(&outcome) && self.renew(&operation).await? {
+            outcome = self.exchange(place, ask, &operation).await?;
+        }
+        self.verdict(outcome, &operation)
     }
 
     /// Sends `ask` once and gives back a success whose body is read while it comes, for `span` at most; or what ended
@@ -90,7 +95,7 @@ impl Sender {
         let turn = tokio::time::timeout(PLACE.min(self.left()?), self.upstream.stream()).await;
         let turn = turn.ok().flatten().ok_or_else(|| busy(&self.permit))?;
         let request = self.request(place, ask)?;
-        let until = Until::new(span, self.left()?.saturating_sub(LAST), self.credential.left(SystemTime::now()));
+        let until = Until::new(span, self.left()?.saturating_sub(LAST), self.credential().left(SystemTime::now()));
         let attempt = self.upstream.breaker().attempt(self.call).map_err(|wait| self.cut_off(wait))?;
         let sent = Instant::now();
         let outcome = self.transport.open(request, until.left()).await;
@@ -105,19 +110,17 @@ impl Sender {
             Err(error) => Err(error),
         };
         // What is here is no success.
-        self.verdict(outcome, &operation).await.map(|_| Err(End::Closed))
+        if unauthorized(&outcome) {
+            self.caches.kept.rejected(&self.compiled, self.permit.caller()).await;
+        }
+        self.verdict(outcome, &operation).map(|_| Err(End::Closed))
     }
 
     /// A success, or what an answer that is none means.
-    async fn verdict(&self, outcome: Result<Reply, TransportError>, operation: &Operation) -> Result<Reply, Failure> {
+    fn verdict(&self, outcome: Result<Reply, TransportError>, operation: &Operation) -> Result<Reply, Failure> {
         match outcome {
             Ok(reply) if reply.head.status.is_success() => Ok(reply),
-            Ok(reply) => {
-                if reply.head.status == StatusCode::UNAUTHORIZED {
-                    self.strategy.rejected().await;
-                }
-                Err(failure(&reply, operation))
-            }
+            Ok(reply) => Err(failure(&reply, operation)),
             Err(error) => Err(unreachable(&error)),
         }
         .map_err(|failure| failure.target(self.permit.target().address().to_string()))
@@ -125,7 +128,25 @@ impl Sender {
 
     fn count(&self, operation: &Operation, outcome: Result<StatusCode, &TransportError>, sent: Instant) {
         let cluster = self.permit.target().cluster.name.as_str();
-        self.metrics.upstream(cluster, operation.verb, code(outcome), sent.elapsed());
+        self.caches.metrics.upstream(cluster, operation.verb, code(outcome), sent.elapsed());
+    }
+
+    /// The cluster refused the credential: it is not used again. True when there is a new one and the request may be sent
+    /// once more, which only a request that changes nothing may.
+    async fn renew(&self, operation: &Operation) -> Result<bool, Failure> {
+        let caller = self.permit.caller();
+        let again = self.caches.kept.rejected(&self.compiled, caller).await;
+        if !again || operation.access != Some(Access::Read) || self.renewed.get().is_some() {
+            return Ok(false);
+        }
+        let obtained = tokio::time::timeout(self.left()?, self.caches.kept.credential(&self.compiled, caller)).await;
+        // Without a new one, the cluster's own answer says more.
+        let Ok(Ok(credential)) = obtained else { return Ok(false) };
+        Ok(self.renewed.set(credential).is_ok())
+    }
+
+    fn credential(&self) -> &Credential {
+        self.renewed.get().unwrap_or(&self.credential)
     }
 
     /// Reads the request and holds it against the permit.
@@ -189,7 +210,13 @@ impl Sender {
 
     fn request(&self, place: &str, ask: &Ask) -> Result<Request<Full<Bytes>>, Failure> {
         let now = SystemTime::now();
-        if self.credential.expired(now) {
+        if self.upstream.is_retired() {
+            let cause = "this cluster's configuration was changed during the call";
+            return Err(Failure::new(FailureKind::Cluster, "configuration_changed", cause)
+                .hint("Call again")
+                .retry(Duration::from_millis(1)));
+        }
+        if self.credential().expired(now) {
             return Err(self.expired(now));
         }
         let url = self
@@ -206,7 +233,7 @@ impl Sender {
             let range = HeaderValue::try_from(format!("bytes=-{last}"));
             headers.insert(RANGE, range.map_err(|error| Failure::internal(error.to_string()))?);
         }
-        let attached = self.credential.attach(self.transport.key(), &mut headers);
+        let attached = self.credential().attach(self.transport.key(), &mut headers);
         attached.map_err(|wrong| Failure::internal(wrong.to_string()))?;
         let body = Full::new(ask.body.clone().unwrap_or_default());
         let mut request = Request::builder().method(ask.method.clone()).uri(url).body(body);
@@ -246,6 +273,10 @@ impl Sender {
         }
         Ok(left)
     }
+}
+
+fn unauthorized(outcome: &Result<Reply, super::transport::TransportError>) -> bool {
+    outcome.as_ref().is_ok_and(|reply| reply.head.status == StatusCode::UNAUTHORIZED)
 }
 
 fn busy(permit: &Permit) -> Failure {

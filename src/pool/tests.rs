@@ -1,8 +1,8 @@
 //! The pool against a listener that only counts: what must not leave does not leave.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::credential::{self, CompileContext, Compiled};
+use super::credential::{self, CompileContext, Compiled, Minting};
 use super::send::{Ask, Sender};
 use super::upstream::Upstream;
 use super::{Limits, Pool, transport::Transport};
@@ -77,7 +77,7 @@ fn entry(server: &str) -> Entry {
 }
 
 fn compiled(entry: &Entry) -> (Arc<Cluster>, Compiled) {
-    let context = CompileContext { home_realms: vec![RealmName::parse("corp").unwrap()] };
+    let context = CompileContext { home_realms: vec![RealmName::parse("corp").unwrap()], ..CompileContext::default() };
     let compiled = credential::compile(entry, &context).unwrap();
     let cluster = Cluster {
         name: entry.name.clone(),
@@ -131,7 +131,7 @@ async fn sender(server: &str, key: impl FnOnce(ClusterKey) -> ClusterKey) -> Sen
     crate::auth::install_crypto();
     let entry = entry(server);
     let (cluster, compiled) = compiled(&entry);
-    let credential = compiled.strategy.credential(&caller()).await.unwrap();
+    let credential = compiled.strategy.credential(&caller(), &Minting::default()).await.unwrap();
     let key = key(compiled.key);
     let upstream = Arc::new(Upstream::new(key, entry.endpoint.clone(), Limits::default()));
     Sender {
@@ -139,10 +139,11 @@ async fn sender(server: &str, key: impl FnOnce(ClusterKey) -> ClusterKey) -> Sen
         upstream,
         transport: Arc::new(Transport::new(key, &entry.endpoint, None, Limits::default()).unwrap()),
         credential,
-        strategy: compiled.strategy,
+        renewed: OnceLock::new(),
+        compiled: Arc::new(compiled),
+        caches: Arc::default(),
         permit: permit(&cluster),
         deadline: Instant::now() + Duration::from_secs(5),
-        metrics: Arc::default(),
     }
 }
 
@@ -219,7 +220,7 @@ async fn after_five_failures_to_connect_calls_fail_at_once_until_one_call_got_th
     assert!(failure.retry.is_some_and(|after| after > Duration::from_secs(4)));
     let none = tokio::time::timeout(Duration::from_millis(100), back.accept()).await;
     assert!(none.is_err(), "nothing is connected while it is open");
-    let text = sender.metrics.scrape(&Scrape { generation: 1, reload_failed: false, breakers: Vec::new() });
+    let text = sender.caches.metrics.scrape(&Scrape { generation: 1, reload_failed: false, breakers: Vec::new() });
     let line = "kubeferry_upstream_requests_total{cluster=\"c1\",verb=\"list\",code=\"connect\"} 5\n";
     assert!(text.contains(line), "{text}");
 

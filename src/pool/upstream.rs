@@ -1,6 +1,7 @@
 //! One destination: its transports, its share of concurrency and its breaker. It lives as long as some generation has its key.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -27,13 +28,16 @@ pub(super) struct Upstream {
     turns: Semaphore,
     streams: Semaphore,
     breaker: Breaker,
+    /// A generation without this destination has taken over.
+    retired: AtomicBool,
 }
 
 impl Upstream {
     pub(super) fn new(key: ClusterKey, endpoint: Endpoint, limits: Limits) -> Self {
         let turns = Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS));
         let streams = Semaphore::new(STREAMS);
-        Self { key, endpoint, limits, transports: Mutex::default(), turns, streams, breaker: Breaker::new() }
+        let (breaker, retired) = (Breaker::new(), AtomicBool::new(false));
+        Self { key, endpoint, limits, transports: Mutex::default(), turns, streams, breaker, retired }
     }
 
     /// The transport for a TLS identity; made at the first call.
@@ -64,6 +68,15 @@ impl Upstream {
     /// Waits for a place for a stream.
     pub(super) async fn stream(&self) -> Option<SemaphorePermit<'_>> {
         self.streams.acquire().await.ok()
+    }
+
+    /// Nothing more may be sent there.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Waits for a turn.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
 use reqwest::redirect;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
@@ -29,6 +31,28 @@ const METADATA_LIFE: Duration = Duration::from_secs(600);
 
 const DISCOVERY: &str = "discovery document";
 const KEYS: &str = "keys";
+const TOKENS: &str = "token endpoint";
+
+/// The largest answer of a token endpoint, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// What a token endpoint answered, whatever its status: the caller judges it. Debug shows no body.
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// True for `application/json`, with or without parameters.
+    pub json: bool,
+    /// `Retry-After` in seconds, where it is a number.
+    pub retry_after: Option<Duration>,
+    /// The body, at most 64 KiB. It may hold a token.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawAnswer").field("status", &self.status).field("json", &self.json).finish_non_exhaustive()
+    }
+}
 
 /// Reads one realm. Cheap to keep; share it by `Arc`.
 pub struct RealmReader {
@@ -142,6 +166,31 @@ impl RealmReader {
         answer
     }
 
+    /// Sends a form to the realm's token endpoint (RFC 6749 3.2) within 5 s. `headers` and `form` may hold secrets: they
+    /// go to the checked address alone, and no redirect is followed.
+    ///
+    /// # Errors
+    /// When the realm has no token endpoint, or no whole answer came; every HTTP status is an answer.
+    pub async fn token_request(&self, headers: HeaderMap, form: String) -> Result<RawAnswer, RealmError> {
+        let wrong = |why: &str| RealmError::Document { realm: self.realm.clone(), what: TOKENS, why: why.to_owned() };
+        let metadata = self.metadata().await?;
+        let endpoint = metadata.token_endpoint.as_deref().ok_or_else(|| wrong("the realm has none"))?;
+        let url = self.check(TOKENS, endpoint)?;
+        self.allowed(TOKENS, &url)?;
+        let shown = masked(&url);
+        let failed = |error: reqwest::Error| self.fetch_failed(TOKENS, &shown, error);
+        let request = self.client()?.post(url).headers(headers);
+        let request =
+            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").header(ACCEPT, "application/json");
+        let response = request.body(form).send().await.map_err(failed)?;
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let json = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
+        let retry_after = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let status = response.status().as_u16();
+        let body = self.body(TOKENS, &shown, response, MAX_ANSWER).await?;
+        Ok(RawAnswer { status, json, retry_after, body })
+    }
+
     async fn discover(&self) -> Result<Metadata, RealmError> {
         let wrong = |why: String| RealmError::Document { realm: self.realm.clone(), what: DISCOVERY, why };
         let Some(url) = self.discovery.clone() else {
@@ -157,7 +206,7 @@ impl RealmReader {
         // The keys' address is checked as strictly as the token endpoint's, although only one of them gets credentials.
         let _keys = self.check(KEYS, &metadata.jwks_uri)?;
         if let Some(endpoint) = &metadata.token_endpoint {
-            let _endpoint = self.check("token endpoint", endpoint)?;
+            let _endpoint = self.check(TOKENS, endpoint)?;
         }
         Ok(metadata)
     }
@@ -176,37 +225,56 @@ impl RealmReader {
     }
 
     async fn get(&self, what: &'static str, url: Url, limit: usize) -> Result<Vec<u8>, RealmError> {
+        self.allowed(what, &url)?;
+        let shown = masked(&url);
+        let response = self.client()?.get(url).send().await.map_err(|error| self.fetch_failed(what, &shown, error))?;
+        if response.status() != reqwest::StatusCode::OK {
+            let why = format!("the realm answered {}", response.status().as_u16());
+            return Err(RealmError::Document { realm: self.realm.clone(), what, why });
+        }
+        self.body(what, &shown, response, limit).await
+    }
+
+    /// Refuses a literal private address; names are checked by the resolver, which addresses never reach.
+    fn allowed(&self, what: &'static str, url: &Url) -> Result<(), RealmError> {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
             Some(Host::Ipv6(address)) => Some(address.into()),
             Some(Host::Domain(_)) | None => None,
         };
-        // Names are checked by the resolver; addresses never reach it.
         if literal.is_some_and(is_private) && !self.allow_private {
             let why = "it is a private address; allow_private = true allows it for this realm";
-            return Err(RealmError::Refused { realm: self.realm.clone(), what, url: masked(&url), why });
+            return Err(RealmError::Refused { realm: self.realm.clone(), what, url: masked(url), why });
         }
-        let shown = masked(&url);
-        let failed = |error: reqwest::Error| RealmError::Fetch {
-            realm: self.realm.clone(),
-            what,
-            url: shown.clone(),
-            hint: hint(&error),
-            source: Arc::new(error.without_url()),
-        };
-        let wrong = |why: String| RealmError::Document { realm: self.realm.clone(), what, why };
-        let mut response = self.client()?.get(url).send().await.map_err(failed)?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(wrong(format!("the realm answered {}", response.status().as_u16())));
-        }
+        Ok(())
+    }
+
+    async fn body(
+        &self,
+        what: &'static str,
+        shown: &str,
+        mut response: reqwest::Response,
+        limit: usize,
+    ) -> Result<Vec<u8>, RealmError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.fetch_failed(what, shown, error))? {
             if body.len() + chunk.len() > limit {
-                return Err(wrong(format!("larger than {limit} bytes")));
+                let why = format!("larger than {limit} bytes");
+                return Err(RealmError::Document { realm: self.realm.clone(), what, why });
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+
+    fn fetch_failed(&self, what: &'static str, shown: &str, error: reqwest::Error) -> RealmError {
+        RealmError::Fetch {
+            realm: self.realm.clone(),
+            what,
+            url: shown.to_owned(),
+            hint: hint(&error),
+            source: Arc::new(error.without_url()),
+        }
     }
 
     fn parse_keys(&self, body: &[u8]) -> Result<Vec<RawJwk>, RealmError> {

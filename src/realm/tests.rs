@@ -1,164 +1,20 @@
-//! Rows of table B that need a realm on the wire: a small https server on loopback that answers as told.
+//! Rows of table B that need a realm on the wire.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-
+use super::fake::{Answer, Realm};
 use super::{Algorithm, RealmConfig, RealmError, RealmReader};
 use crate::model::{RealmName, chain};
-
-/// What the server answers to one path.
-#[derive(Clone)]
-enum Answer {
-    Json(String),
-    Raw(Vec<u8>),
-    /// The head, and then a byte now and then.
-    Drip,
-    /// More and more, without a length.
-    Endless,
-}
-
-/// A realm of one test. Ends with the test's runtime.
-struct Realm {
-    port: u16,
-    ca: String,
-    log: Arc<Mutex<Vec<String>>>,
-    routes: Arc<Mutex<Vec<(String, Answer)>>>,
-}
-
-impl Realm {
-    /// With a certificate for these names, that ends in this year.
-    async fn start(names: &[&str], year: i32) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut ca_params = CertificateParams::new(Vec::new()).unwrap();
-        ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_key = KeyPair::generate().unwrap();
-        let ca = ca_params.self_signed(&ca_key).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
-        let leaf = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![leaf.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (log, routes) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<(String, Answer)>>>::default());
-        let realm = Self { port, ca: ca.pem(), log: Arc::clone(&log), routes: Arc::clone(&routes) };
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let (acceptor, log, routes) = (acceptor.clone(), Arc::clone(&log), Arc::clone(&routes));
-                tokio::spawn(async move {
-                    log.lock().unwrap().push("connection".to_owned());
-                    let Ok(mut stream) = acceptor.accept(socket).await else {
-                        return;
-                    };
-                    let mut head = vec![0; 8192];
-                    let read = stream.read(&mut head).await.unwrap_or(0);
-                    let head = String::from_utf8_lossy(&head[..read]).into_owned();
-                    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                    let answer = routes
-                        .lock()
-                        .unwrap()
-                        .iter()
-                        .find(|(route, _)| *route == path)
-                        .map(|(_, answer)| answer.clone());
-                    log.lock().unwrap().push(path);
-                    let _ended = reply(&mut stream, answer).await;
-                    let _closed = stream.shutdown().await;
-                });
-            }
-        });
-        realm
-    }
-
-    fn issuer(&self) -> String {
-        format!("https://localhost:{}", self.port)
-    }
-
-    fn route(&self, path: &str, answer: Answer) {
-        let mut routes = self.routes.lock().unwrap();
-        routes.retain(|(route, _)| route != path);
-        routes.push((path.to_owned(), answer));
-    }
-
-    /// A discovery document with these members changed.
-    fn discovery(&self, changes: &[(&str, &str)]) {
-        let issuer = self.issuer();
-        let mut document = serde_json::json!({
-            "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "token_endpoint": format!("{issuer}/token"), "extra": [1],
-        });
-        for (name, value) in changes {
-            document[*name] = (*value).into();
-        }
-        self.route("/.well-known/openid-configuration", Answer::Json(document.to_string()));
-    }
-
-    fn config(&self) -> RealmConfig {
-        let mut config = RealmConfig::new(RealmName::parse("corp").unwrap(), self.issuer());
-        config.ca = Some(Arc::from(self.ca.as_bytes()));
-        config.allow_private = true;
-        config
-    }
-
-    fn reader(&self) -> RealmReader {
-        RealmReader::new(&self.config()).unwrap()
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.log.lock().unwrap().iter().filter(|line| *line != "connection").cloned().collect()
-    }
-
-    async fn good() -> Self {
-        let realm = Self::start(&["localhost", "127.0.0.1"], 2100).await;
-        realm.discovery(&[]);
-        realm.route("/keys", Answer::Json(KEYS.to_owned()));
-        realm
-    }
-}
 
 const KEYS: &str =
     r#"{"keys":[{"kty":"RSA","kid":"a","n":"AQAB","e":"AQAB","use":"sig"},{"kid":"no kty"},"x",{"kty":"future"}]}"#;
 
-async fn reply(stream: &mut (impl tokio::io::AsyncWrite + Unpin), answer: Option<Answer>) -> std::io::Result<()> {
-    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n";
-    match answer {
-        None => stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await,
-        Some(Answer::Json(body)) => {
-            stream
-                .write_all(
-                    format!("{head}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-                        .as_bytes(),
-                )
-                .await
-        }
-        Some(Answer::Raw(bytes)) => stream.write_all(&bytes).await,
-        Some(Answer::Drip) => {
-            stream.write_all(format!("{head}content-length: 100000\r\n\r\n").as_bytes()).await?;
-            loop {
-                stream.write_all(b" ").await?;
-                stream.flush().await?;
-                tokio::time::sleep(Duration::from_millis(300)).await;
-            }
-        }
-        Some(Answer::Endless) => {
-            stream.write_all(format!("{head}\r\n{{\"keys\":[\"").as_bytes()).await?;
-            loop {
-                stream.write_all(&[b'x'; 4096]).await?;
-            }
-        }
-    }
+async fn good_realm() -> Realm {
+    let realm = Realm::start(&["localhost", "127.0.0.1"], 2100).await;
+    realm.discovery(&[]);
+    realm.route("/keys", Answer::Json(KEYS.to_owned()));
+    realm
 }
 
 fn text(error: &RealmError) -> String {
@@ -167,7 +23,7 @@ fn text(error: &RealmError) -> String {
 
 #[tokio::test]
 async fn a_good_realm_is_read() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let reader = realm.reader();
     let metadata = reader.metadata().await.unwrap();
     assert_eq!((metadata.issuer, metadata.token_endpoint), (realm.issuer(), Some(format!("{}/token", realm.issuer()))));
@@ -183,7 +39,7 @@ async fn a_good_realm_is_read() {
 
 #[tokio::test]
 async fn discovery_is_shared_by_those_who_wait() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     realm.discovery(&[("issuer", "https://other")]);
     let reader = realm.reader();
     let answers = futures::future::join_all((0..20).map(|_| reader.metadata())).await;
@@ -195,7 +51,7 @@ async fn discovery_is_shared_by_those_who_wait() {
 
 #[tokio::test]
 async fn b04_redirects_are_not_followed() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let moved = format!(
         "HTTP/1.1 302 Found\r\nlocation: {}/secret\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
         realm.issuer()
@@ -210,7 +66,7 @@ async fn b04_redirects_are_not_followed() {
 
 #[tokio::test]
 async fn b05_hostile_bodies_are_bounded() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let reader = realm.reader();
     let mut zip = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n".to_vec();
     zip.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0]);
@@ -236,7 +92,7 @@ async fn b05_hostile_bodies_are_bounded() {
 
 #[tokio::test]
 async fn b05_a_slow_drip_ends_after_five_seconds() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     realm.route("/keys", Answer::Drip);
     let began = Instant::now();
     assert!(realm.reader().keys().await.is_err());
@@ -245,7 +101,7 @@ async fn b05_a_slow_drip_ends_after_five_seconds() {
 
 #[tokio::test]
 async fn b07_the_documents_issuer_is_compared_exactly() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let issuer = realm.issuer();
     for other in [format!("{issuer}/"), issuer.to_uppercase(), issuer.replace("https", "http"), String::new()] {
         realm.discovery(&[("issuer", &other)]);
@@ -257,7 +113,7 @@ async fn b07_the_documents_issuer_is_compared_exactly() {
 
 #[tokio::test]
 async fn b08_endpoints_elsewhere_are_refused() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let port = realm.port;
     let user = format!("https://u:p@localhost:{port}/token");
     for elsewhere in [
@@ -284,9 +140,9 @@ async fn b08_endpoints_elsewhere_are_refused() {
 
 #[tokio::test]
 async fn b10_tls_that_does_not_prove_the_realm() {
-    let good = Realm::good().await;
+    let good = good_realm().await;
     let mut other_ca = good.config();
-    other_ca.ca = Some(Arc::from(Realm::good().await.ca.as_bytes()));
+    other_ca.ca = Some(Arc::from(good_realm().await.ca.as_bytes()));
     let (wrong_name, expired) =
         (Realm::start(&["other.example"], 2100).await, Realm::start(&["localhost"], 2001).await);
     for config in [other_ca, wrong_name.config(), expired.config()] {
@@ -303,7 +159,7 @@ async fn b10_tls_that_does_not_prove_the_realm() {
 
 #[tokio::test]
 async fn b11_private_addresses_are_refused_at_connect_time() {
-    let realm = Realm::good().await;
+    let realm = good_realm().await;
     let port = realm.port;
     for issuer in [
         realm.issuer(),
@@ -318,7 +174,7 @@ async fn b11_private_addresses_are_refused_at_connect_time() {
         let error = text(&RealmReader::new(&config).unwrap().keys().await.unwrap_err());
         assert!(error.contains("private address") && error.contains("allow_private"), "{error}");
     }
-    assert!(realm.log.lock().unwrap().is_empty(), "not even a connection");
+    assert!(realm.untouched(), "not even a connection");
 }
 
 #[tokio::test]

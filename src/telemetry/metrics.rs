@@ -98,6 +98,19 @@ struct Reload {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exchange {
+    realm: Arc<str>,
+    leg: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ExchangeLeg {
+    realm: Arc<str>,
+    leg: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Version {
     version: &'static str,
 }
@@ -162,6 +175,8 @@ pub struct Metrics {
     breakers: Family<Cluster, Gauge>,
     hits: Counts<Cache>,
     misses: Counts<Cache>,
+    exchanges: Counts<Exchange>,
+    exchange_times: Times<ExchangeLeg>,
     generation: Gauge,
     reloads: Counts<Reload>,
     reload_failed: Gauge,
@@ -192,6 +207,8 @@ impl Default for Metrics {
             breakers: add(&mut registry, metric::BREAKER, Family::default()),
             hits: add(&mut registry, metric::CACHE_HITS, Family::default()),
             misses: add(&mut registry, metric::CACHE_MISSES, Family::default()),
+            exchanges: add(&mut registry, metric::EXCHANGES, Family::default()),
+            exchange_times: add(&mut registry, metric::EXCHANGE_DURATION, times()),
             generation: add(&mut registry, metric::GENERATION, Gauge::default()),
             reloads: add(&mut registry, metric::RELOADS, Family::default()),
             reload_failed: add(&mut registry, metric::RELOAD_FAILED, Gauge::default()),
@@ -273,6 +290,13 @@ impl Metrics {
         self.reloads.get_or_create(&Reload { result }).inc();
     }
 
+    /// One request to a realm's token endpoint. `leg` and `result` come from closed sets.
+    pub fn exchange(&self, realm: &str, leg: &'static str, result: &'static str, took: Duration) {
+        let realm = self.cluster(realm);
+        self.exchanges.get_or_create(&Exchange { realm: Arc::clone(&realm), leg, result }).inc();
+        self.exchange_times.get_or_create(&ExchangeLeg { realm, leg }).observe(took.as_secs_f64());
+    }
+
     /// Everything, as OpenMetrics 1.0 text.
     pub fn scrape(&self, now: &Scrape<'_>) -> String {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,7 +313,7 @@ impl Metrics {
         exposition
     }
 
-    /// The label for a cluster: its name while there is room for another.
+    /// The label for a cluster or a realm: its name while there is room for another.
     fn cluster(&self, name: &str) -> Arc<str> {
         if let Some(known) = self.clusters.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return Arc::clone(known);

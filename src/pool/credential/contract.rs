@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use super::{CompileContext, Compiled, WrongCluster, compile};
+use super::{CompileContext, Compiled, Minting, WrongCluster, compile};
 use crate::inventory::{ClusterSettings, Entry, ImpersonateSettings, LocalContext};
 use crate::model::{
     Admission, Caller, ClusterKey, ClusterKind, ClusterName, Endpoint, KeyHasher, PathTrust, Principal, RealmName,
@@ -21,6 +21,10 @@ const CANARY: &str = "hunter2-canary";
 fn realm(name: &str) -> RealmName {
     RealmName::parse(name).unwrap()
 }
+
+mod minted;
+
+use minted::Lab;
 
 /// A kubeconfig whose one user has a token.
 fn kubeconfig(folder: &tempfile::TempDir, token: &str) -> PathBuf {
@@ -55,7 +59,7 @@ fn entry(settings: ClusterSettings) -> Entry {
 }
 
 fn context(names: &[&str]) -> CompileContext {
-    CompileContext { home_realms: names.iter().map(|name| realm(name)).collect() }
+    CompileContext { home_realms: names.iter().map(|name| realm(name)).collect(), ..CompileContext::default() }
 }
 
 fn caller(realm_name: &str, username: &str) -> Caller {
@@ -78,8 +82,8 @@ fn caller(realm_name: &str, username: &str) -> Caller {
 }
 
 /// One working configuration per strategy that obtains credentials: its settings, its realms, whom it serves.
-fn strategies(folder: &tempfile::TempDir) -> Vec<(ClusterSettings, CompileContext, Caller)> {
-    let file = kubeconfig(folder, CANARY);
+fn strategies(lab: &Lab) -> Vec<(ClusterSettings, CompileContext, Caller)> {
+    let file = kubeconfig(&lab.folder, CANARY);
     let passthrough = ClusterSettings {
         strategy: "passthrough".into(),
         realm: Some(realm("corp")),
@@ -108,6 +112,8 @@ fn strategies(folder: &tempfile::TempDir) -> Vec<(ClusterSettings, CompileContex
         (passthrough, context(&["corp"]), caller("corp", "alice")),
         (impersonate, context(&["corp"]), caller("corp", "alice")),
         (local, context(&["local"]), caller("local", "me")),
+        (lab.exchange(), lab.context(), caller("corp", "alice")),
+        (lab.chain(), lab.context(), caller("corp", "alice")),
     ]
 }
 
@@ -123,10 +129,10 @@ fn sent(compiled: &Compiled, credential: &super::Credential) -> HeaderMap {
 
 #[tokio::test]
 async fn a_credential_goes_to_its_own_cluster_only_and_never_prints() {
-    let folder = tempfile::tempdir().unwrap();
-    for (settings, context, caller) in strategies(&folder) {
+    let lab = Lab::start().await;
+    for (settings, context, caller) in strategies(&lab) {
         let compiled = compiled(&settings, &context);
-        let credential = compiled.strategy.credential(&caller).await.unwrap();
+        let credential = compiled.strategy.credential(&caller, &Minting::default()).await.unwrap();
         let other = ClusterKey::from(KeyHasher::new("other"));
         let mut headers = HeaderMap::new();
         let refused = credential.attach(&other, &mut headers);
@@ -140,34 +146,37 @@ async fn a_credential_goes_to_its_own_cluster_only_and_never_prints() {
 
 #[tokio::test]
 async fn who_is_not_reached_is_not_served() {
-    let folder = tempfile::tempdir().unwrap();
-    for (settings, context, served) in strategies(&folder) {
+    let lab = Lab::start().await;
+    for (settings, context, served) in strategies(&lab) {
         let compiled = compiled(&settings, &context);
         assert!(compiled.reach.way(served.principal()).is_some(), "{}", settings.strategy);
         let stranger = caller("acme", "alice");
         assert!(compiled.reach.way(stranger.principal()).is_none(), "{}", settings.strategy);
-        assert!(compiled.strategy.credential(&stranger).await.is_err(), "{}", settings.strategy);
+        assert!(compiled.strategy.credential(&stranger, &Minting::default()).await.is_err(), "{}", settings.strategy);
     }
+    assert!(lab.untouched(), "nothing is sent before it is known that the caller is served");
 }
 
 #[tokio::test]
 async fn callers_are_told_apart_and_a_credential_ends_with_its_token() {
-    let folder = tempfile::tempdir().unwrap();
-    for (settings, context, _) in strategies(&folder).into_iter().take(2) {
+    let lab = Lab::start().await;
+    for (settings, context, _) in strategies(&lab).into_iter().filter(|(settings, ..)| settings.strategy != "local") {
         let compiled = compiled(&settings, &context);
         let [alice, bob] = ["alice", "bob"].map(|name| caller("corp", name));
-        let [a, b] =
-            [compiled.strategy.credential(&alice).await.unwrap(), compiled.strategy.credential(&bob).await.unwrap()];
+        let [a, b] = [
+            compiled.strategy.credential(&alice, &Minting::default()).await.unwrap(),
+            compiled.strategy.credential(&bob, &Minting::default()).await.unwrap(),
+        ];
         assert_ne!(sent(&compiled, &a), sent(&compiled, &b), "{}", settings.strategy);
         assert!(!a.expired(SystemTime::now()));
         assert!(a.expired(SystemTime::now() + Duration::from_secs(301)), "{}", settings.strategy);
     }
 }
 
-#[test]
-fn the_cluster_key_covers_everything_that_decides() {
-    let folder = tempfile::tempdir().unwrap();
-    for (settings, context, _) in strategies(&folder) {
+#[tokio::test]
+async fn the_cluster_key_covers_everything_that_decides() {
+    let lab = Lab::start().await;
+    for (settings, context, _) in strategies(&lab) {
         let key = |change: &dyn Fn(&mut Entry)| {
             let mut entry = entry(settings.clone());
             change(&mut entry);
@@ -190,19 +199,19 @@ fn the_cluster_key_covers_everything_that_decides() {
     }
 }
 
-#[test]
-fn another_gateway_credential_is_another_destination() {
-    let folder = tempfile::tempdir().unwrap();
-    let (settings, context, _) = strategies(&folder).remove(1);
+#[tokio::test]
+async fn another_gateway_credential_is_another_destination() {
+    let lab = Lab::start().await;
+    let (settings, context, _) = strategies(&lab).remove(1);
     let before = compiled(&settings, &context).key;
-    kubeconfig(&folder, "rotated");
+    kubeconfig(&lab.folder, "rotated");
     assert_ne!(before, compiled(&settings, &context).key);
 }
 
-#[test]
-fn a_server_url_below_a_possible_mount_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let (settings, context, _) = strategies(&folder).remove(0);
+#[tokio::test]
+async fn a_server_url_below_a_possible_mount_is_refused() {
+    let lab = Lab::start().await;
+    let (settings, context, _) = strategies(&lab).remove(0);
     let check = |server: &str| {
         let mut entry = entry(settings.clone());
         entry.endpoint.server = server.into();
@@ -223,7 +232,7 @@ fn a_server_url_below_a_possible_mount_is_refused() {
 
 #[test]
 fn incomplete_settings_name_every_missing_key() {
-    for strategy in ["passthrough", "impersonate", "local"] {
+    for strategy in ["passthrough", "impersonate", "local", "exchange", "chain"] {
         let settings = ClusterSettings { strategy: strategy.into(), ..ClusterSettings::default() };
         let problems = compile(&entry(settings), &context(&["corp"])).unwrap_err();
         assert!(problems.iter().all(|problem| problem.key.starts_with("clusters.c1.")), "{problems:?}");
@@ -236,16 +245,16 @@ fn incomplete_settings_name_every_missing_key() {
 
 mod impersonate {
     use super::super::Expectation;
-    use super::{caller, compiled, entry, sent, strategies};
+    use super::{Lab, Minting, caller, compiled, entry, sent, strategies};
     use crate::model::{Caller, Principal, UserInfo};
     use std::sync::Arc;
 
     #[tokio::test]
     async fn carries_exactly_the_templates_headers() {
-        let folder = tempfile::tempdir().unwrap();
-        let (settings, context, alice) = strategies(&folder).remove(1);
+        let lab = Lab::start().await;
+        let (settings, context, alice) = strategies(&lab).remove(1);
         let compiled = compiled(&settings, &context);
-        let credential = compiled.strategy.credential(&alice).await.unwrap();
+        let credential = compiled.strategy.credential(&alice, &Minting::default()).await.unwrap();
         let headers = sent(&compiled, &credential);
         let names: Vec<String> = headers
             .iter()
@@ -266,8 +275,8 @@ mod impersonate {
 
     #[tokio::test]
     async fn names_of_the_control_planes_and_broken_ones_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut settings, context, alice) = strategies(&folder).remove(1);
+        let lab = Lab::start().await;
+        let (mut settings, context, alice) = strategies(&lab).remove(1);
         let template = settings.impersonate.as_mut().unwrap();
         (template.user, template.groups) = ("{username}".into(), Some("{group}".into()));
         let compiled = compiled(&settings, &context);
@@ -275,7 +284,7 @@ mod impersonate {
             let mut principal = Principal::clone(alice.principal());
             change(&mut principal);
             let caller = Caller::new(Arc::new(principal), alice.token().clone());
-            compiled.strategy.credential(&caller).await.is_err()
+            compiled.strategy.credential(&caller, &Minting::default()).await.is_err()
         };
         assert!(!refused(&|_| {}).await);
         for name in ["system:admin", "SYSTEM:x", "", " a", "a\r\nImpersonate-Group: system:masters", "ä"] {
@@ -286,10 +295,10 @@ mod impersonate {
         }
     }
 
-    #[test]
-    fn extra_keys_of_the_control_planes_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let (settings, context, _) = strategies(&folder).remove(1);
+    #[tokio::test]
+    async fn extra_keys_of_the_control_planes_are_refused() {
+        let lab = Lab::start().await;
+        let (settings, context, _) = strategies(&lab).remove(1);
         for key in
             ["authentication.k8s.io/x", "k8s.io", "a.kubernetes.io/b", "authentication.kcp.io/scopes", "Upper", ""]
         {
@@ -299,10 +308,10 @@ mod impersonate {
         }
     }
 
-    #[test]
-    fn several_realms_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut settings, context, _) = strategies(&folder).remove(1);
+    #[tokio::test]
+    async fn several_realms_are_told_apart() {
+        let lab = Lab::start().await;
+        let (mut settings, context, _) = strategies(&lab).remove(1);
         let template = settings.impersonate.as_mut().unwrap();
         (template.user, template.groups) = ("{username}".into(), Some("{group}".into()));
         assert!(super::compile(&entry(settings.clone()), &context).is_ok());
@@ -312,10 +321,10 @@ mod impersonate {
         assert_eq!(keys, ["clusters.c1.impersonate.user", "clusters.c1.impersonate.groups"]);
     }
 
-    #[test]
-    fn the_review_must_equal_the_template() {
-        let folder = tempfile::tempdir().unwrap();
-        let (settings, context, alice) = strategies(&folder).remove(1);
+    #[tokio::test]
+    async fn the_review_must_equal_the_template() {
+        let lab = Lab::start().await;
+        let (settings, context, alice) = strategies(&lab).remove(1);
         let expected = compiled(&settings, &context).expects(alice.principal()).unwrap().unwrap();
         let seen = |groups: &[&str]| UserInfo {
             username: "corp:alice".into(),
@@ -340,10 +349,10 @@ mod impersonate {
     }
 }
 
-#[test]
-fn what_is_impersonated_is_what_the_template_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let (settings, context, _) = strategies(&folder).remove(1);
+#[tokio::test]
+async fn what_is_impersonated_is_what_the_template_names() {
+    let lab = Lab::start().await;
+    let (settings, context, _) = strategies(&lab).remove(1);
     let named = |settings: &ClusterSettings| -> Vec<String> {
         let acts = compiled(settings, &context).strategy.acts().into_iter();
         acts.map(|acts| format!("{}/{}/{}", acts.group, acts.resource, acts.subresource.unwrap_or_default())).collect()

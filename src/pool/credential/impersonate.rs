@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use super::shared::KubeconfigUser;
 use super::template::{Template, TemplateError};
 use super::{
-    Acts, CompileContext, Credential, CredentialError, Draft, Expectation, Strategy, problem, required_realms,
+    Acts, CompileContext, Credential, CredentialError, Draft, Expectation, Minting, Strategy, problem, required_realms,
 };
 use crate::inventory::{Entry, ImpersonateSettings};
 use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, RealmName, Way};
@@ -190,7 +190,11 @@ fn check(what: &'static str, name: &str) -> Result<(), CredentialError> {
 }
 
 impl Strategy for Impersonate {
-    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+    fn credential<'a>(
+        &'a self,
+        caller: &'a Caller,
+        _minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
             let principal = caller.principal();
             if !self.realms.contains(&principal.realm) {

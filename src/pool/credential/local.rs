@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::shared::KubeconfigUser;
-use super::{CompileContext, Credential, CredentialError, Draft, Strategy, problem};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, problem};
 use crate::inventory::Entry;
 use crate::model::{Caller, ClusterKey, KeyHasher, Problem, Reach, RealmName, Way};
 
@@ -41,7 +41,11 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
 }
 
 impl Strategy for Local {
-    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+    fn credential<'a>(
+        &'a self,
+        caller: &'a Caller,
+        _minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
             if !caller.principal().is_local() {
                 return Err(CredentialError::NotReachable { strategy: "local" });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{CompileContext, Credential, CredentialError, Draft, Strategy};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy};
 use crate::inventory::Entry;
 use crate::model::{Caller, Problem, Reach, RealmName, Way};
 
@@ -21,7 +21,11 @@ pub(super) fn compile(_entry: &Entry, _context: &CompileContext) -> Result<Draft
 }
 
 impl Strategy for Unbound {
-    fn credential<'a>(&'a self, _caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+    fn credential<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
         Box::pin(async { Err(CredentialError::NotReachable { strategy: "none" }) })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{CompileContext, Credential, CredentialError, Draft, Strategy, problem};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, problem};
 use crate::inventory::Entry;
 use crate::model::{Caller, ClusterKey, Problem, Reach, RealmName, Way};
 
@@ -52,7 +52,11 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
 }
 
 impl Strategy for Passthrough {
-    fn credential<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+    fn credential<'a>(
+        &'a self,
+        caller: &'a Caller,
+        _minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
         Box::pin(async move {
             let principal = caller.principal();
             let named = principal.audiences.iter().any(|audience| self.audiences.contains(audience));

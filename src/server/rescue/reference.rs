@@ -17,7 +17,37 @@ const CODES: &[[&str; 4]] = &[
         "the API server's answer is over `limits.cluster_answer_bytes`",
         "narrow it by namespace, labelSelector or limit",
     ],
+    [
+        "audience_unavailable",
+        "credential",
+        "the realm does not give our client the cluster's audience",
+        "give our client the scope that brings it, and name the scope",
+    ],
+    [
+        "audience_unknown",
+        "credential",
+        "the realm has no client with the id that is asked for as audience",
+        "create it there",
+    ],
     ["cancelled", "overloaded", "the client went away", "nothing"],
+    [
+        "client_credentials",
+        "credential",
+        "the secret, key or token file of our client at a realm cannot be read or used",
+        "operator: check `[realms.<name>.client]` and the file",
+    ],
+    [
+        "client_refused",
+        "credential",
+        "the realm does not accept our client",
+        "operator: check id, auth and the secret or key",
+    ],
+    [
+        "clock_skew",
+        "credential",
+        "the clocks of two realms differ",
+        "set the clocks, or allow a skew at the identity provider",
+    ],
     ["cluster_busy", "overloaded", "the API server answers 429", "wait as long as `retry_after_ms` says"],
     ["cluster_error", "cluster", "the API server answers an error that has no code of its own", "read its message"],
     [
@@ -56,6 +86,7 @@ const CODES: &[[&str; 4]] = &[
         "no connection: name, TCP or TLS; or the breaker is open",
         "operator: `kubeferry doctor`",
     ],
+    ["configuration_changed", "cluster", "the cluster's configuration was changed while the call ran", "call again"],
     ["connection_broke", "unreachable", "the connection ended before the answer was whole", "call again"],
     ["credential_expired", "credential", "the credential ended while the call ran", "call again"],
     [
@@ -76,8 +107,53 @@ const CODES: &[[&str; 4]] = &[
         "the time of the call is over, and it gave no part of an answer",
         "ask for less at once: one cluster, one namespace, a smaller limit",
     ],
+    ["exchange_denied", "credential", "the realm does not let our client exchange the token", "ask who runs the realm"],
+    ["exchange_disabled", "credential", "token exchange is switched off at our client", "switch it on there"],
+    [
+        "exchange_refused",
+        "credential",
+        "the realm refused in words that are not known",
+        "read them, and ask who runs the realm",
+    ],
     ["expired", "cluster", "the list changed too much since its first page (410)", "list from the beginning"],
     ["forbidden", "refused", "the API server's RBAC says no (403)", "ask for the permission on that cluster"],
+    [
+        "grant_audience",
+        "credential",
+        "the grant is not for the other realm alone",
+        "`request.audience` of the link is that realm's issuer, exactly",
+    ],
+    ["grant_disabled", "credential", "the JWT authorization grant is switched off at our client", "switch it on there"],
+    [
+        "grant_lifetime",
+        "credential",
+        "the grant lives too long, or waited too long",
+        "shorten the life of our client's tokens, or raise the other realm's maximum",
+    ],
+    [
+        "grant_refused",
+        "credential",
+        "the other realm refused the grant in words that are not known",
+        "read them, and ask who runs that realm",
+    ],
+    [
+        "grant_replayed",
+        "credential",
+        "the other realm says that it saw the grant before",
+        "call again; if it stays, report it",
+    ],
+    [
+        "grant_signature",
+        "credential",
+        "the other realm cannot verify the grant",
+        "let its identity provider read the home realm's keys",
+    ],
+    [
+        "grant_unsupported",
+        "credential",
+        "the realm does not offer the grant",
+        "another strategy, or switch it on there",
+    ],
     [
         "identity_mismatch",
         "denied",
@@ -108,15 +184,72 @@ const CODES: &[[&str; 4]] = &[
         "the node is not there, and only it has what was asked for",
         "look where the pod runs",
     ],
+    ["not_exchanged", "credential", "the realm gave the caller's own token back", "ask who runs the realm"],
     ["not_found", "not_found", "the object is not there (404)", "check name, namespace and kind"],
     ["overloaded", "overloaded", "`limits.requests_in_flight` calls are under way", "call again in a second"],
     ["policy", "denied", "a hard limit of `[policy]`", "ask an operator; calling again will not help"],
+    [
+        "realm_redirects",
+        "credential",
+        "the token endpoint answers a redirect, which is not followed",
+        "operator: check `issuer` or `discovery_url`",
+    ],
+    [
+        "realm_unavailable",
+        "unreachable",
+        "the realm gives no answer",
+        "call again; other realms' clusters are not affected",
+    ],
     [
         "redirect",
         "cluster",
         "the server answers a redirect, which is not followed",
         "operator: write the URL of the API server itself",
     ],
+    [
+        "requester_not_in_audience",
+        "credential",
+        "our client is not in the audience of the caller's token",
+        "add an audience mapper for our client to a scope of the client that people sign in with",
+    ],
+    [
+        "scope_not_allowed",
+        "credential",
+        "our client may not have the scope",
+        "give it to our client as an optional scope",
+    ],
+    [
+        "scope_wider",
+        "credential",
+        "the token has a scope that was not asked for",
+        "check profile and scope, and ask who runs the realm",
+    ],
+    [
+        "sign_in_again",
+        "sign_in",
+        "the realm does not accept the caller's token any more: ended, revoked, or the account is disabled",
+        "sign in again",
+    ],
+    [
+        "subject_changed",
+        "credential",
+        "the other realm names another account for the caller than before",
+        "ask who runs that realm; a reload forgets the first one",
+    ],
+    ["subject_disabled", "credential", "the caller's account at the other realm is disabled", "enable it there"],
+    [
+        "subject_incomplete",
+        "credential",
+        "the caller's account at the other realm must first do something, as set a password",
+        "sign in there once",
+    ],
+    [
+        "subject_not_linked",
+        "credential",
+        "the caller has no linked account at the other realm",
+        "link it; the answer has the request",
+    ],
+    ["subject_token_type", "credential", "the token is no access token", "sign in with an access token"],
     ["target_needed", "arguments", "several clusters could be meant", "name one in `cluster`"],
     [
         "tls_setup",
@@ -124,7 +257,21 @@ const CODES: &[[&str; 4]] = &[
         "TLS to the cluster cannot be set up, as with a client key that does not fit its certificate",
         "operator: check `ca_file`, `tls_server_name` and the client certificate",
     ],
+    [
+        "token_audience",
+        "credential",
+        "an issued token is not for the cluster alone",
+        "name a scope that brings exactly that audience",
+    ],
     ["token_expired", "sign_in", "the caller's token ended while the call ran", "sign in again"],
+    [
+        "token_issuer",
+        "credential",
+        "an issued token names another issuer",
+        "check `issuer`, and ask who runs the realm",
+    ],
+    ["token_lifetime", "credential", "an issued token has ended, or says no end", "compare the clocks"],
+    ["token_subject", "credential", "an issued token is of another subject, or of none", "ask who runs the realm"],
     [
         "too_fast",
         "overloaded",
@@ -136,6 +283,12 @@ const CODES: &[[&str; 4]] = &[
         "overloaded",
         "`limits.caller_in_flight` calls of the caller are under way",
         "wait for their answers",
+    ],
+    [
+        "trust_missing",
+        "credential",
+        "the other realm does not trust the home realm, or not for our client",
+        "create, enable or allow the identity provider there",
     ],
     [
         "unexpected_answer",
@@ -150,6 +303,12 @@ const CODES: &[[&str; 4]] = &[
         "`clusters_list`, or a near name of the answer",
     ],
     ["unknown_tool", "unknown_tool", "there is no such tool for this caller; a JSON-RPC error", "`tools/list`"],
+    [
+        "unusable_answer",
+        "credential",
+        "the token endpoint's success is not what was asked for",
+        "check `profile`, and ask who runs the realm",
+    ],
     [
         "workspace_mount",
         "not_found",
@@ -166,7 +325,7 @@ const CODES: &[[&str; 4]] = &[
 ];
 
 /// Helpers that take a code, by their name, and how many there are with such a parameter: a new one belongs here.
-const HELPERS: (&str, usize) = ("failure|refusal|leaf", 3);
+const HELPERS: (&str, usize) = ("failure|refusal|leaf", 4);
 
 /// The product's sources, without tests.
 fn sources() -> Vec<String> {
@@ -218,7 +377,11 @@ fn written() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn the_list_has_every_code_of_the_sources_with_its_kind() {
-    let written = written();
+    let mut written = written();
+    // Codes of refused credentials stand in a list of their own.
+    for code in crate::pool::credential::codes() {
+        written.entry(code.to_owned()).or_default();
+    }
     let listed: BTreeMap<&str, &str> = CODES.iter().map(|[code, kind, ..]| (*code, *kind)).collect();
     assert!(CODES.is_sorted() && listed.len() == CODES.len(), "in order, and once each");
     let missing: Vec<_> = written.keys().filter(|code| !listed.contains_key(code.as_str())).collect();
@@ -234,7 +397,7 @@ fn the_list_has_every_code_of_the_sources_with_its_kind() {
         .iter()
         .flat_map(|text| takes.captures_iter(text).map(|found| found[1].to_owned()).collect::<Vec<_>>())
         .collect();
-    let known = takers.iter().filter(|name| matches!(name.as_str(), "new" | "refusal" | "leaf")).count();
+    let known = takers.iter().filter(|name| matches!(name.as_str(), "new" | "refusal" | "leaf" | "wrong")).count();
     assert_eq!((takers.len(), known), (HELPERS.1, HELPERS.1), "{takers:?}");
 }
 
@@ -248,6 +411,13 @@ fn reference_errors() {
     );
     for [code, kind, meaning, fix] in CODES {
         page.push_str(&format!("| `{code}` | `{kind}` | {} | {} |\n", cell(meaning), cell(fix)));
+    }
+    page.push_str(
+        "\n## What realms say\n\nThe texts are those of Keycloak; where a row has none, the error code of RFC 6749 or RFC 8693 decides. `{…}` is filled in\n\
+         the answer.\n\n| step | the realm says | code | fix |\n|---|---|---|---|\n",
+    );
+    for [step, says, code, fix] in crate::pool::credential::refusals() {
+        page.push_str(&format!("| {step} | {says} | {code} | {} |\n", cell(&fix)));
     }
     page.push_str(
         "\n## At the door\n\nBefore there is a call, HTTP statuses say what is wrong, with the same word in `error` of the body:\n\n\

@@ -26,6 +26,7 @@ fn reference_metrics() {
     metrics.request("POST", "/mcp", 200, took);
     metrics.decision("allowed");
     metrics.upstream("c1", "list", "200", took);
+    metrics.exchange("corp", "1", "ok", took);
     metrics.cache("discovery", true);
     metrics.cache("discovery", false);
     metrics.reload(true);

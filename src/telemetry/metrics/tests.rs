@@ -21,6 +21,7 @@ fn counted() -> Metrics {
     metrics.shed();
     metrics.decision("allowed");
     metrics.upstream("c1", "list", "200", TOOK);
+    metrics.exchange("corp", "1", "ok", TOOK);
     metrics.cache("discovery", true);
     metrics.cache("discovery", false);
     metrics.reload(true);

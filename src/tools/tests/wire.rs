@@ -138,7 +138,9 @@ impl World {
             namespace: None,
             current: false,
         };
-        let compiled = credential::compile(&entry, &CompileContext { home_realms: vec![realm] }).unwrap();
+        let compiled =
+            credential::compile(&entry, &CompileContext { home_realms: vec![realm], ..CompileContext::default() })
+                .unwrap();
         let cluster = Arc::new(Cluster {
             name: entry.name.clone(),
             aliases: vec![],

@@ -1,0 +1,205 @@
+//! The cache of minted credentials (DESIGN 8).
+//!
+//! A key covers the cluster key, issuer, subject and the caller's very token, so that only equal authority shares an
+//! entry, and a changed configuration finds nothing. Callers of one key at the same time share one exchange; when the one
+//! who runs it goes away, the next takes over. Life is counted on the monotonic clock. A failure is kept for moments, a
+//! grant or an assertion never.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use moka::Expiry;
+use moka::future::Cache;
+
+use super::minted::Pins;
+use super::{Compiled, Credential, CredentialError};
+use crate::model::{Caller, KeyHasher};
+use crate::telemetry::Metrics;
+
+/// Memory of all credentials together, roughly.
+const BYTES: u64 = 32 * 1024 * 1024;
+/// What an entry weighs beside its token: key, headers, bookkeeping of the cache.
+const OVERHEAD: usize = 512;
+/// The longest life of an entry.
+const MAX_LIFE: Duration = Duration::from_secs(300);
+/// An entry ends this much before its token.
+const MARGIN: Duration = Duration::from_secs(15);
+/// With less than this part of its life left, an entry is renewed while it still serves.
+const RENEW: u32 = 5;
+/// A renewal behind the back of a call takes at most this.
+const RENEWAL: Duration = Duration::from_secs(15);
+/// A failure is given to all who ask within this.
+const FAILED: Duration = Duration::from_secs(5);
+/// Failures that are kept, at most.
+const FAILURES: u64 = 10_000;
+/// An entry that a cluster refused is replaced at most once in this time.
+const REFUSED: Duration = Duration::from_secs(10);
+
+type Key = [u8; 32];
+
+/// What minting shares between callers.
+#[derive(Debug, Default)]
+pub struct Minting {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Accounts at other realms.
+    pub pins: Pins,
+}
+
+/// Credentials that realms issued, by caller and cluster.
+pub struct Kept {
+    entries: Cache<Key, Arc<Entry>>,
+    failures: moka::sync::Cache<Key, Arc<CredentialError>>,
+    refused: moka::sync::Cache<Key, ()>,
+    minting: Arc<Minting>,
+}
+
+struct Entry {
+    credential: Credential,
+    /// How long it may be used from `since`; zero = by those who waited for it only.
+    life: Duration,
+    since: Instant,
+    renewing: AtomicBool,
+}
+
+struct Life;
+
+impl Expiry<Key, Arc<Entry>> for Life {
+    fn expire_after_create(&self, _key: &Key, entry: &Arc<Entry>, _now: Instant) -> Option<Duration> {
+        Some(entry.life)
+    }
+
+    fn expire_after_update(
+        &self,
+        _key: &Key,
+        entry: &Arc<Entry>,
+        _now: Instant,
+        _left: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.life)
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("entries", &self.entries.entry_count()).finish_non_exhaustive()
+    }
+}
+
+impl Kept {
+    /// An empty cache.
+    pub fn new(minting: Arc<Minting>) -> Self {
+        Self {
+            entries: entries(BYTES),
+            failures: moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(FAILED).build(),
+            refused: moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(REFUSED).build(),
+            minting,
+        }
+    }
+
+    /// What minting shares; its pins are cleared by a reload.
+    pub fn minting(&self) -> &Arc<Minting> {
+        &self.minting
+    }
+
+    /// A credential for `caller`, kept or new.
+    ///
+    /// # Errors
+    /// When none can be had; for five seconds the same error.
+    pub async fn credential(&self, compiled: &Arc<Compiled>, caller: &Caller) -> Result<Credential, CredentialError> {
+        if !compiled.strategy.is_minted() {
+            return compiled.strategy.credential(caller, &self.minting).await;
+        }
+        let key = key(compiled, caller);
+        if let Some(error) = self.failures.get(&key) {
+            return Err(CredentialError::Again(error));
+        }
+        let found = self.entries.entry(key).or_try_insert_with(Box::pin(self.mint(compiled, caller))).await;
+        self.minting.metrics.cache("credentials", found.as_ref().is_ok_and(|entry| !entry.is_fresh()));
+        match found {
+            Ok(entry) => {
+                let entry = entry.into_value();
+                self.renew_early(key, &entry, compiled, caller);
+                Ok(entry.credential.clone())
+            }
+            Err(error) => {
+                self.failures.insert(key, Arc::clone(&error));
+                Err(CredentialError::Again(error))
+            }
+        }
+    }
+
+    /// A cluster answered 401: the entry is not used again. True when a new one may be tried: not for a caller whose
+    /// entry was refused a moment ago.
+    pub async fn rejected(&self, compiled: &Compiled, caller: &Caller) -> bool {
+        compiled.strategy.rejected().await;
+        if !compiled.strategy.is_minted() {
+            return false;
+        }
+        let key = key(compiled, caller);
+        self.entries.invalidate(&key).await;
+        let first = self.refused.entry(key).or_insert(());
+        first.is_fresh()
+    }
+
+    async fn mint(&self, compiled: &Arc<Compiled>, caller: &Caller) -> Result<Arc<Entry>, CredentialError> {
+        let credential = compiled.strategy.credential(caller, &self.minting).await?;
+        Ok(Arc::new(Entry::new(credential)))
+    }
+
+    /// Renews an entry that is about to end, beside the call that found it.
+    fn renew_early(&self, key: Key, entry: &Arc<Entry>, compiled: &Arc<Compiled>, caller: &Caller) {
+        if !entry.is_old() || entry.renewing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (entries, minting) = (self.entries.clone(), Arc::clone(&self.minting));
+        let (compiled, caller) = (Arc::clone(compiled), caller.clone());
+        tokio::spawn(async move {
+            // When this fails, the entry serves to its end and the next caller sees why.
+            let minted = tokio::time::timeout(RENEWAL, compiled.strategy.credential(&caller, &minting)).await;
+            if let Ok(Ok(credential)) = minted {
+                let entry = Entry::new(credential);
+                if !entry.life.is_zero() {
+                    entries.insert(key, Arc::new(entry)).await;
+                }
+            }
+        });
+    }
+}
+
+impl Entry {
+    fn new(credential: Credential) -> Self {
+        let left = credential.left(SystemTime::now()).unwrap_or_default();
+        let life = left.min(MAX_LIFE).saturating_sub(MARGIN);
+        Self { credential, life, since: Instant::now(), renewing: AtomicBool::new(false) }
+    }
+
+    fn is_old(&self) -> bool {
+        let left = self.life.saturating_sub(self.since.elapsed());
+        !self.life.is_zero() && left < self.life / RENEW
+    }
+}
+
+fn entries(bytes: u64) -> Cache<Key, Arc<Entry>> {
+    Cache::builder()
+        .max_capacity(bytes)
+        .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.credential.bytes() + OVERHEAD).unwrap_or(u32::MAX))
+        .expire_after(Life)
+        .build()
+}
+
+/// Equal only for equal authority: the same cluster under the same configuration, the same person with the same token.
+fn key(compiled: &Compiled, caller: &Caller) -> Key {
+    let principal = caller.principal();
+    KeyHasher::new("credential")
+        .field("cluster", compiled.key.bytes())
+        .field("iss", &principal.iss)
+        .field("sub", &principal.sub)
+        .field("token", principal.token_digest)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests;

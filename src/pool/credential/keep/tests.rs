@@ -1,0 +1,207 @@
+//! Rows of table E that need no realm: a strategy that counts and waits as told.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+use super::{Kept, Minting};
+use crate::model::{Admission, Caller, ClusterKey, KeyHasher, Principal, Reach, RealmName, Secret, SubjectToken, Way};
+use crate::pool::credential::{Compiled, Credential, CredentialError, Strategy};
+
+/// Mints when it gets a permit; counts each attempt.
+#[derive(Debug)]
+struct Slow {
+    key: ClusterKey,
+    begun: AtomicUsize,
+    permits: Semaphore,
+    /// What an issued credential has before it, and whether there is one.
+    life: Mutex<Result<Duration, ()>>,
+}
+
+impl Strategy for Slow {
+    fn credential<'a>(
+        &'a self,
+        caller: &'a Caller,
+        _minting: &'a Minting,
+    ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
+        Box::pin(async move {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst);
+            self.permits.acquire().await.unwrap().forget();
+            match *self.life.lock().unwrap() {
+                Ok(life) => {
+                    let credential = Credential::bearer(self.key, &format!("{}-{number}", caller.principal().sub))?;
+                    Ok(credential.until(Some(SystemTime::now() + life)))
+                }
+                Err(()) => Err(CredentialError::SubjectExpired),
+            }
+        })
+    }
+
+    fn is_minted(&self) -> bool {
+        true
+    }
+}
+
+fn setup(name: &str) -> (Arc<Slow>, Arc<Compiled>, Kept) {
+    let key = ClusterKey::from(KeyHasher::new(name));
+    let slow = Slow {
+        key,
+        begun: AtomicUsize::new(0),
+        permits: Semaphore::new(0),
+        life: Mutex::new(Ok(Duration::from_secs(300))),
+    };
+    let slow = Arc::new(slow);
+    let strategy: Arc<dyn Strategy> = slow.clone();
+    let corp = RealmName::parse("corp").unwrap();
+    let reach = Reach::by([corp], &Way::Exchange, "sign in".to_owned());
+    let compiled = Compiled { reach, key, strategy, name: "exchange", expect_username: None };
+    (slow, Arc::new(compiled), Kept::new(Arc::new(Minting::default())))
+}
+
+fn caller(iss: &str, sub: &str, token: &str) -> Caller {
+    let principal = Principal {
+        realm: RealmName::parse("corp").unwrap(),
+        iss: iss.into(),
+        sub: sub.into(),
+        username: sub.into(),
+        groups: vec![],
+        scopes: vec![],
+        audiences: vec![],
+        azp: None,
+        expires: Some(SystemTime::now() + Duration::from_secs(300)),
+        token_digest: crate::model::key::digest(token.as_bytes()),
+        admission: Admission::Full,
+        roles: None,
+        shared: false,
+    };
+    Caller::new(Arc::new(principal), SubjectToken::bearer(Secret::new(token)))
+}
+
+fn alice() -> Caller {
+    caller("https://corp.example", "alice", "t1")
+}
+
+fn shown(credential: &Credential) -> String {
+    let (_, value) = credential.headers.first().unwrap();
+    value.to_str().unwrap().to_owned()
+}
+
+async fn until(count: &AtomicUsize, wanted: usize) {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while count.load(Ordering::SeqCst) < wanted {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn e01_a_hundred_at_once_share_one_exchange() {
+    let (slow, compiled, kept) = setup("c1");
+    let alice = alice();
+    let all = futures::future::join_all((0..100).map(|_| kept.credential(&compiled, &alice)));
+    slow.permits.add_permits(100);
+    let all = all.await;
+    assert!(all.iter().all(|one| shown(one.as_ref().unwrap()) == "Bearer alice-0"));
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn e02_to_e05_only_equal_authority_shares() {
+    let (slow, compiled, kept) = setup("c1");
+    let (slow_2, compiled_2, _) = setup("c2");
+    slow.permits.add_permits(100);
+    slow_2.permits.add_permits(100);
+    let (corp, acme) = ("https://corp.example", "https://acme.example");
+    let callers = [
+        caller(corp, "alice", "t1"),
+        caller(acme, "alice", "t1"),
+        caller(corp, "alice", "t2"),
+        // The boundary of two fields moved.
+        caller(corp, "alicet", "1"),
+        caller("https://corp.exampl", "ealice", "t1"),
+    ];
+    for _ in 0..2 {
+        for caller in &callers {
+            kept.credential(&compiled, caller).await.unwrap();
+        }
+        kept.credential(&compiled_2, &callers[0]).await.unwrap();
+    }
+    assert_eq!(slow.begun.load(Ordering::SeqCst), callers.len(), "once for each, twice for none");
+    assert_eq!(slow_2.begun.load(Ordering::SeqCst), 1, "another cluster has its own");
+}
+
+#[tokio::test]
+async fn e08_a_credential_without_much_life_is_used_once() {
+    let (slow, compiled, kept) = setup("c1");
+    slow.permits.add_permits(100);
+    *slow.life.lock().unwrap() = Ok(Duration::from_secs(15));
+    for wanted in 1..4 {
+        kept.credential(&compiled, &alice()).await.unwrap();
+        assert_eq!(slow.begun.load(Ordering::SeqCst), wanted);
+    }
+}
+
+#[tokio::test]
+async fn e09_a_refused_entry_is_replaced_once_in_ten_seconds() {
+    let (slow, compiled, kept) = setup("c1");
+    slow.permits.add_permits(100);
+    kept.credential(&compiled, &alice()).await.unwrap();
+    assert!(kept.rejected(&compiled, &alice()).await, "a new one may be tried");
+    let second = kept.credential(&compiled, &alice()).await.unwrap();
+    assert_eq!(shown(&second), "Bearer alice-1");
+    assert!(!kept.rejected(&compiled, &alice()).await, "but not again at once");
+    kept.credential(&compiled, &caller("https://corp.example", "bob", "t9")).await.unwrap();
+    assert!(kept.rejected(&compiled, &caller("https://corp.example", "bob", "t9")).await, "others are not held to it");
+}
+
+#[tokio::test]
+async fn e11_a_follower_takes_over_when_the_leader_goes_away() {
+    let (slow, compiled, kept) = setup("c1");
+    let kept = Arc::new(kept);
+    let spawn = || {
+        let (kept, compiled) = (Arc::clone(&kept), Arc::clone(&compiled));
+        tokio::spawn(async move { kept.credential(&compiled, &alice()).await.map(|credential| shown(&credential)) })
+    };
+    let leader = spawn();
+    until(&slow.begun, 1).await;
+    let follower = spawn();
+    tokio::task::yield_now().await;
+    leader.abort();
+    until(&slow.begun, 2).await;
+    slow.permits.add_permits(1);
+    assert_eq!(follower.await.unwrap().unwrap(), "Bearer alice-1");
+}
+
+#[tokio::test]
+async fn e12_a_failure_is_given_to_all_who_wait_and_not_kept_longer_than_five_seconds() {
+    let (slow, compiled, kept) = setup("c1");
+    *slow.life.lock().unwrap() = Err(());
+    let alice = alice();
+    let all = futures::future::join_all((0..20).map(|_| kept.credential(&compiled, &alice)));
+    slow.permits.add_permits(100);
+    assert!(all.await.iter().all(Result::is_err));
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 1);
+    assert!(kept.credential(&compiled, &alice).await.is_err());
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 1, "a moment later it is the same failure");
+    *slow.life.lock().unwrap() = Ok(Duration::from_secs(300));
+    tokio::time::sleep(Duration::from_millis(5_100)).await;
+    kept.credential(&compiled, &alice).await.unwrap();
+}
+
+#[tokio::test]
+async fn e15_the_cache_is_bounded_by_bytes() {
+    let (slow, compiled, kept) = setup("c1");
+    slow.permits.add_permits(1 << 20);
+    let kept = Kept { entries: super::entries(64 * 1024), ..kept };
+    for number in 0..1_000 {
+        kept.credential(&compiled, &caller("https://corp.example", &format!("user-{number}"), "t")).await.unwrap();
+    }
+    kept.entries.run_pending_tasks().await;
+    assert!(kept.entries.weighted_size() <= 64 * 1024, "{}", kept.entries.weighted_size());
+    assert!(kept.entries.entry_count() > 10);
+}
