@@ -17,19 +17,31 @@ use tokio::task::JoinHandle;
 use crate::pki;
 use crate::pki::{Ca, LOOPBACK, Leaf};
 
+mod bearer;
+mod client;
+mod client_auth;
 mod config;
+mod exchange;
 mod faults;
+mod grants;
+mod handles;
 mod http;
 mod keys;
+mod ledger;
 mod login;
 mod mint;
+mod scopes;
 mod state;
 #[cfg(test)]
 mod tests;
 mod token;
+mod verify;
 
-pub use config::{Client, RealmConfig, RealmsConfig, User};
+pub use client::{Authentication, Client, Scope};
+pub use client_auth::AuthMethod;
+pub use config::{Provider, RealmConfig, RealmsConfig, Style, User};
 pub use faults::Fault;
+pub use grants::{GrantRequest, GrantType};
 pub use keys::{Algorithm, SigningKey, oct_jwk, short_rsa_jwk, uuid};
 pub use mint::TokenBuilder;
 pub use state::{Endpoint, RealmRequest};
@@ -189,12 +201,14 @@ impl Realms {
         });
     }
 
-    /// Ends faults, published extras and metadata changes. Keys stay as they are.
+    /// Ends faults, edits, published extras and metadata changes, and sets the clock right. Keys, users and clients stay as they are.
     pub fn heal(&self, realm: &str) {
         self.with(realm, |realm| {
             realm.faults.clear();
             realm.extra_jwks.clear();
             realm.metadata.clear();
+            realm.behaviour.clear();
+            realm.clock_ahead = 0;
         });
     }
 
@@ -279,6 +293,9 @@ fn realm(config: RealmConfig, address: SocketAddr) -> Realm {
         metadata: serde_json::Map::new(),
         faults: std::collections::BTreeMap::new(),
         codes: login::Codes::default(),
+        ledger: ledger::Ledger::default(),
+        behaviour: grants::Behaviour::default(),
+        clock_ahead: 0,
         config,
     }
 }

@@ -41,6 +41,8 @@ pub enum Fault {
     Drip(Duration),
     /// Waits this long, then answers well.
     Delay(Duration),
+    /// Never answers.
+    Hang,
     /// Breaks off without an answer: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
     Reset,
 }
@@ -58,6 +60,32 @@ impl std::fmt::Display for BrokenOff {
 impl std::error::Error for BrokenOff {}
 
 impl Fault {
+    /// Answers with this status, type and body.
+    #[must_use]
+    pub fn text(status: u16, content_type: &str, body: &str) -> Self {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Self::Raw { status, headers, body: Bytes::from(body.to_owned()) }
+    }
+
+    /// Says to come back after so many seconds, as a Keycloak that is booting (503) or a gateway before it (429).
+    #[must_use]
+    pub fn come_back(status: u16, seconds: u32) -> Self {
+        let headers = [("content-type", "text/plain".to_owned()), ("retry-after", seconds.to_string())];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let body = format!("Bootstrap in progress. Retry in {seconds} seconds.");
+        Self::Raw { status, headers, body: Bytes::from(body) }
+    }
+
+    /// The status, where nothing of the good answer is left, so that it need not be made.
+    pub(super) fn replaces(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::Raw { status, .. } => Some(*status),
+            Self::Html => Some(200),
+            Self::Redirect(_) => Some(302),
+            Self::Huge(_) | Self::Drip(_) | Self::Delay(_) | Self::Hang | Self::Reset => None,
+        }
+    }
+
     /// Turns the good answer into the bad one.
     pub(super) async fn spoil(self, good: Response<Body>) -> Result<Response<Body>, BrokenOff> {
         let response = match self {
@@ -81,6 +109,8 @@ impl Fault {
                 crate::poll::pause(wait).await;
                 good
             }
+            // The connection has a limit of its own.
+            Self::Hang => std::future::pending().await,
             Self::Reset => return Err(BrokenOff),
         };
         Ok(response)

@@ -21,6 +21,7 @@ use super::faults::{Body, BrokenOff, answer};
 use super::login;
 use super::state::{Endpoint, RealmRequest, Site};
 use super::token;
+use super::token::Answered;
 
 /// Limit of a TLS handshake, and of reading the body of a request.
 const INPUT: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ async fn respond(site: Arc<Site>, request: Request<Incoming>) -> Result<Response
     let good = match endpoint {
         Endpoint::Discovery => document(&site, name, |realm| realm.discovery()),
         Endpoint::Certs => document(&site, name, |realm| realm.jwks()),
-        Endpoint::Token if request.method() == Method::POST => grant(&site, name, request).await,
+        Endpoint::Token if request.method() == Method::POST => grant(&site, name, request).await?,
         Endpoint::Token => token::wrong_method(),
         Endpoint::Authorization => authorize(&site, name, request).await,
     };
@@ -96,13 +97,21 @@ fn document(site: &Site, name: &str, read: impl FnOnce(&super::state::Realm) -> 
     response
 }
 
-async fn grant(site: &Site, name: &str, request: Request<Incoming>) -> Response<Body> {
+async fn grant(site: &Site, name: &str, request: Request<Incoming>) -> Result<Response<Body>, BrokenOff> {
     let (parts, body) = match read(request).await {
         Ok(read) => read,
-        Err(refused) => return refused,
+        Err(refused) => return Ok(refused),
     };
-    let granted = site.realm(name, |realm| token::token(realm, &parts.headers, &body));
-    granted.unwrap_or_else(|| answer(404, "text/plain", Bytes::new()))
+    let published = site.published();
+    let answered = site.realm(name, |realm| token::token(realm, &published, &parts.headers, &body));
+    let Some(Answered { response, seen, fault }) = answered else {
+        return Ok(answer(404, "text/plain", Bytes::new()));
+    };
+    site.granted(seen);
+    match fault {
+        None => Ok(response),
+        Some(fault) => fault.spoil(response).await,
+    }
 }
 
 async fn authorize(site: &Site, name: &str, request: Request<Incoming>) -> Response<Body> {

@@ -14,8 +14,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::config::Client;
+use super::client::Client;
 use super::faults::{Body, answer};
+use super::grants::GrantType;
 use super::keys::uuid;
 use super::state::Realm;
 use super::token::{Form, Refusal, granted, parse, refusal, user_token};
@@ -191,7 +192,7 @@ pub(super) fn code(realm: &Realm, client: &Client, form: &Form) -> Result<Value,
     let user = realm.config.users.iter().find(|user| user.username == grant.username);
     let user = user.ok_or_else(|| invalid("User not found"))?;
     let form = Form::from([("scope".to_owned(), grant.scope)]);
-    Ok(granted(realm, &user_token(realm, user), &client, &form))
+    Ok(granted(realm, GrantType::AuthorizationCode, &user_token(realm, user), &client, &form))
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::config::RealmConfig;
 use super::faults::Fault;
+use super::grants::{Behaviour, GrantRequest, GrantType};
 use super::keys::{SigningKey, encryption_jwk};
+use super::ledger::Ledger;
 use super::login::Codes;
-use super::token::GRANTS;
+use super::mint::now;
 
 /// Requests kept between two calls of `clear`; a log with holes would prove nothing.
 const MAX_REQUESTS: usize = 200_000;
@@ -59,7 +61,16 @@ pub(super) struct Realm {
     pub faults: BTreeMap<Endpoint, (Fault, Option<usize>)>,
     /// What people who signed in may still fetch.
     pub codes: Codes,
+    /// Sessions, and what is spent.
+    pub ledger: Ledger,
+    /// How the next token requests differ.
+    pub behaviour: Behaviour,
+    /// How far this realm's clock is ahead of the machine's, in seconds; negative when it is behind.
+    pub clock_ahead: i64,
 }
+
+/// The key sets that the realms of one server publish, by issuer.
+pub(super) type Published = BTreeMap<String, Vec<Value>>;
 
 impl Realm {
     /// The fault that this request meets.
@@ -75,22 +86,35 @@ impl Realm {
         Some(fault)
     }
 
+    /// The time of this realm's clock, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        now() + self.clock_ahead
+    }
+
+    /// Where this realm gives tokens.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}/protocol/openid-connect/token", self.issuer)
+    }
+
     /// The metadata (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2) of what this server can do.
     pub fn discovery(&self) -> Value {
         let protocol = format!("{}/protocol/openid-connect", self.issuer);
+        let scopes = ["openid", "profile", "email", "groups"].into_iter();
+        let scopes: Vec<&str> = scopes.chain(self.config.scopes.iter().map(|scope| scope.name.as_str())).collect();
         let mut document = json!({
             "issuer": self.issuer,
             "authorization_endpoint": format!("{protocol}/auth"),
-            "token_endpoint": format!("{protocol}/token"),
+            "token_endpoint": self.token_endpoint(),
             "jwks_uri": format!("{protocol}/certs"),
-            "grant_types_supported": GRANTS,
+            "grant_types_supported": GrantType::ALL.map(GrantType::name),
             "response_types_supported": ["code"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.config.algorithm.name()],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-            "scopes_supported": ["openid", "profile", "email", "groups"],
+            "token_endpoint_auth_methods_supported":
+                ["private_key_jwt", "client_secret_basic", "client_secret_post", "none"],
+            "scopes_supported": scopes,
         });
         for (name, value) in &self.metadata {
             document[name] = value.clone();
@@ -115,18 +139,40 @@ impl Realm {
 pub(super) struct Site {
     pub realms: BTreeMap<String, Mutex<Realm>>,
     log: Mutex<(Vec<RealmRequest>, usize)>,
+    /// Token requests; each is in `log` too, which is never shorter.
+    grants: Mutex<Vec<GrantRequest>>,
 }
 
 impl Site {
     pub fn new(realms: impl IntoIterator<Item = Realm>) -> Self {
         let realms = realms.into_iter().map(|realm| (realm.config.name.clone(), Mutex::new(realm))).collect();
-        Self { realms, log: Mutex::default() }
+        Self { realms, log: Mutex::default(), grants: Mutex::default() }
     }
 
     /// Looks at or changes one realm; `None` when there is no such realm.
     pub fn realm<T>(&self, name: &str, f: impl FnOnce(&mut Realm) -> T) -> Option<T> {
         let realm = self.realms.get(name)?;
         Some(f(&mut realm.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What each issuer publishes now. Realms are looked at one after the other, so that none waits for another.
+    pub fn published(&self) -> Published {
+        let set = |realm: &mut Realm| (realm.issuer.clone(), realm.jwks()["keys"].as_array().cloned());
+        let sets = self.realms.keys().filter_map(|name| self.realm(name, set));
+        sets.map(|(issuer, keys)| (issuer, keys.unwrap_or_default())).collect()
+    }
+
+    pub fn granted(&self, seen: GrantRequest) {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        if grants.len() < MAX_REQUESTS {
+            grants.push(seen);
+        }
+    }
+
+    pub fn grants(&self, realm: &str) -> Vec<GrantRequest> {
+        let grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(grants.len() < MAX_REQUESTS, "the log of token requests is full; clear it earlier");
+        grants.iter().filter(|seen| seen.realm == realm).cloned().collect()
     }
 
     pub fn record(&self, request: RealmRequest) {
@@ -146,6 +192,7 @@ impl Site {
 
     pub fn clear(&self) {
         self.log(|log| *log = (Vec::new(), 0));
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn log<T>(&self, f: impl FnOnce(&mut (Vec<RealmRequest>, usize)) -> T) -> T {

@@ -17,6 +17,11 @@ use super::{
 use crate::pki;
 use crate::pki::{Ca, LOOPBACK};
 
+mod bearer;
+mod client_auth;
+mod exchange;
+mod pair;
+
 const AUDIENCE: &str = "https://proxy.example/mcp";
 
 async fn corp_and_plant() -> Realms {
