@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod artifacts;
 pub mod bench;
 pub mod cases;
+pub mod crossing;
 pub mod demo;
 pub mod etcd;
 pub mod faults;

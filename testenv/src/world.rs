@@ -82,10 +82,10 @@ enum Servers {
 }
 
 /// A server before it has a tap.
-struct Upstream {
+pub(crate) struct Upstream {
     /// `https://127.0.0.1:PORT`
-    url: String,
-    ca_pem: String,
+    pub(crate) url: String,
+    pub(crate) ca_pem: String,
 }
 
 /// A fleet that was filled, without taps.
@@ -235,7 +235,7 @@ impl fmt::Debug for World {
 }
 
 impl Site {
-    async fn before(name: &'static str, upstream: &Upstream) -> anyhow::Result<Self> {
+    pub(crate) async fn before(name: &'static str, upstream: &Upstream) -> anyhow::Result<Self> {
         let address = upstream.url.trim_start_matches("https://");
         let tap = Tap::start(TapConfig::new(name, address, &upstream.ca_pem)).await?;
         Ok(Self { name, tap })

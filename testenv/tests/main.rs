@@ -31,6 +31,7 @@ mod scenarios {
     pub mod configuration;
     pub mod conformance;
     pub mod connecting;
+    pub mod crossing;
     pub mod doctor;
     pub mod door;
     pub mod economy;
@@ -206,6 +207,9 @@ scenarios! {
         metrics_count_calls_and_name_nobody,
         a_burst_of_one_caller_is_slowed_and_others_notice_nothing,
         a_cluster_that_refuses_connections_is_left_alone_for_a_while,
+    ];
+    crossing: [
+        each_cluster_gets_a_token_of_its_own,
     ];
     connecting: [
         the_guide_says_what_clients_read,

@@ -54,12 +54,11 @@ impl Shown {
     /// Reads it from the header or else from the form.
     pub fn read(headers: &HeaderMap, form: &Form) -> Result<Self, Refusal> {
         let field = |name: &str| form.get(name).cloned();
-        if let Some(value) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) {
-            if let Some(basic) = basic(value) {
-                let text = "Unexpected error when authenticating client";
-                let (id, secret) = basic.ok_or_else(|| refusal(400, "unauthorized_client", text))?;
-                return Ok(Self { method: AuthMethod::Basic, id: Some(id), proof: Some(secret) });
-            }
+        let basic = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(basic);
+        if let Some(basic) = basic {
+            let text = "Unexpected error when authenticating client";
+            let (id, secret) = basic.ok_or_else(|| refusal(400, "unauthorized_client", text))?;
+            return Ok(Self { method: AuthMethod::Basic, id: Some(id), proof: Some(secret) });
         }
         if field("client_assertion_type").is_some_and(|of| of == ASSERTION_TYPE) {
             let proof = field("client_assertion");

@@ -44,13 +44,7 @@ pub(super) fn exchange(realm: &Realm, client: &Client, asked: &Asked<'_>) -> Res
     let inbound = Jwt::read(token).filter(|jwt| is_good(realm, jwt)).ok_or_else(|| invalid("Invalid token"))?;
     let issued = subject(realm, inbound.text("sub").unwrap_or_default()).ok_or_else(|| invalid("Invalid token"))?;
     let wanted = wanted(realm, asked.form.get("requested_token_type").map(String::as_str))?;
-    for audience in &asked.audiences {
-        let target = realm.config.clients.iter().find(|client| client.id == *audience);
-        let target = target.ok_or_else(|| refusal(400, "invalid_client", "Audience not found"))?;
-        if !target.enabled {
-            return Err(refusal(400, "invalid_client", "Client disabled"));
-        }
-    }
+    known(realm, &asked.audiences)?;
     if inbound.text("azp") != Some(&client.id) && !inbound.audiences().contains(&client.id.as_str()) {
         return Err(refusal(403, "access_denied", "Client is not within the token audience"));
     }
@@ -100,6 +94,18 @@ fn wanted(realm: &Realm, requested: Option<&str>) -> Result<Wanted, Refusal> {
         (Some(JWT), Style::Rfc) => Ok(Wanted::Grant),
         _ => Err(refusal(400, "invalid_request", "requested_token_type unsupported")),
     }
+}
+
+/// An audience is a client that can be used.
+fn known(realm: &Realm, audiences: &[String]) -> Result<(), Refusal> {
+    for audience in audiences {
+        let target = realm.config.clients.iter().find(|client| client.id == *audience);
+        let target = target.ok_or_else(|| refusal(400, "invalid_client", "Audience not found"))?;
+        if !target.enabled {
+            return Err(refusal(400, "invalid_client", "Client disabled"));
+        }
+    }
+    Ok(())
 }
 
 /// What `audience` leaves of what the scopes bring.

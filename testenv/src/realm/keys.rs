@@ -5,7 +5,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
@@ -141,13 +141,34 @@ impl SigningKey {
     pub fn public_pem(&self) -> String {
         let Pair::Rsa(pair) = &*self.pair else { panic!("only RSA keys are confused with HMAC secrets") };
         let der: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("an RSA public key can be encoded");
-        let text = STANDARD.encode(der.as_ref());
-        let mut pem = "-----BEGIN PUBLIC KEY-----\n".to_owned();
-        for line in text.as_bytes().chunks(64) {
-            writeln!(pem, "{}", String::from_utf8_lossy(line)).expect("a String takes any text");
-        }
-        pem + "-----END PUBLIC KEY-----\n"
+        pem("PUBLIC KEY", der.as_ref())
     }
+
+    /// The private key as PEM (PKCS #8), for a program that signs with it.
+    ///
+    /// # Panics
+    /// When the key cannot be encoded, which all kinds here can.
+    #[must_use]
+    pub fn private_pem(&self) -> String {
+        match &*self.pair {
+            Pair::Rsa(pair) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().expect("an RSA key can be encoded");
+                pem("PRIVATE KEY", der.as_ref())
+            }
+            Pair::Ecdsa(pair) => pem("PRIVATE KEY", pair.to_pkcs8v1().expect("an ECDSA key can be encoded").as_ref()),
+            Pair::Ed25519(pair) => {
+                pem("PRIVATE KEY", pair.to_pkcs8v1().expect("an Ed25519 key can be encoded").as_ref())
+            }
+        }
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in STANDARD.encode(der).as_bytes().chunks(64) {
+        writeln!(pem, "{}", String::from_utf8_lossy(line)).expect("a String takes any text");
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 impl fmt::Debug for SigningKey {
