@@ -1,4 +1,5 @@
-//! Where the programs of the real control planes are: given by the environment, or built by `scripts/controlplanes`.
+//! Where the programs of the real control planes and Keycloak are: given by the environment, or made by
+//! `scripts/controlplanes`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,14 +25,17 @@ pub enum Program {
     Kwok,
     /// What serves metrics.k8s.io.
     MetricsServer,
+    /// Keycloak, as Java runs it: a file two folders below its home.
+    Keycloak,
 }
 
 impl Program {
     /// The program's file, looked for in this order:
     ///
-    /// 1. the folder in `KUBEFERRY_LAB_KUBERNETES`, `…_KCP`, `…_KWOK` or `…_METRICS_SERVER`, which
-    ///    `scripts/controlplanes` prints;
-    /// 2. `KUBEBUILDER_ASSETS` (a folder), `KCP_BIN`, `KWOK_BIN` or `METRICS_SERVER_BIN` (a folder, or the file itself);
+    /// 1. the folder in `KUBEFERRY_LAB_KUBERNETES`, `…_KCP`, `…_KWOK`, `…_METRICS_SERVER` or
+    ///    `…_KEYCLOAK`, which `scripts/controlplanes` prints;
+    /// 2. `KUBEBUILDER_ASSETS` (a folder), `KCP_BIN`, `KWOK_BIN` or `METRICS_SERVER_BIN` (a folder, or the file itself),
+    ///    `KEYCLOAK_HOME` (a folder);
     /// 3. the newest build in `KUBEFERRY_CACHE`, or in `target/controlplanes`.
     ///
     /// # Errors
@@ -40,7 +44,7 @@ impl Program {
         self.find(|variable| std::env::var_os(variable))
     }
 
-    /// The name of the program's file.
+    /// The name of the program's file in its folder.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,6 +56,7 @@ impl Program {
             Self::KcpFrontProxy => "kcp-front-proxy",
             Self::Kwok => "kwok",
             Self::MetricsServer => "metrics-server",
+            Self::Keycloak => "lib/quarkus-run.jar",
         }
     }
 
@@ -74,7 +79,7 @@ impl Program {
         Ok(folder.join(self.name()))
     }
 
-    /// The wrapper module that builds the program, and the variables that may name its folder instead.
+    /// The module that the program is made from, and the variables that may name its folder instead.
     const fn module(self) -> (&'static str, [&'static str; 2]) {
         match self {
             Self::Etcd | Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler => {
@@ -83,6 +88,7 @@ impl Program {
             Self::Kcp | Self::KcpFrontProxy => ("kcp", ["KUBEFERRY_LAB_KCP", "KCP_BIN"]),
             Self::Kwok => ("kwok", ["KUBEFERRY_LAB_KWOK", "KWOK_BIN"]),
             Self::MetricsServer => ("metrics-server", ["KUBEFERRY_LAB_METRICS_SERVER", "METRICS_SERVER_BIN"]),
+            Self::Keycloak => ("keycloak", ["KUBEFERRY_LAB_KEYCLOAK", "KEYCLOAK_HOME"]),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod ferry;
 pub mod foreign;
 pub mod kcp;
+pub mod keycloak;
 pub mod kubelet;
 pub mod kwok;
 pub mod mcp;
