@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::header::HeaderName;
 
+use super::expectation::reserved;
 use super::shared::KubeconfigUser;
 use super::template::{Template, TemplateError};
 use super::{
@@ -20,8 +21,6 @@ const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const UID: HeaderName = HeaderName::from_static("impersonate-uid");
 /// The group of what is impersonated beside users and groups.
 const AUTHENTICATION: &str = "authentication.k8s.io";
-/// Extra keys below these belong to the control planes.
-const RESERVED: [&str; 3] = ["k8s.io", "kubernetes.io", "kcp.io"];
 
 #[derive(Debug)]
 struct Impersonate {
@@ -137,10 +136,8 @@ fn templates(entry: &Entry, settings: &ImpersonateSettings) -> Result<Option<Tem
 
 /// `Impersonate-Extra-<key>`, percent-encoded where a header name cannot hold a character; `None` for a refused key.
 fn extra_header(key: &str) -> Option<HeaderName> {
-    let domain = key.split('/').next().unwrap_or(key);
-    let reserved = RESERVED.iter().any(|suffix| domain == *suffix || domain.ends_with(&format!(".{suffix}")));
     let lower = key.bytes().all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase());
-    if key.is_empty() || key.len() > 128 || reserved || !lower {
+    if key.is_empty() || key.len() > 128 || reserved(key) || !lower {
         return None;
     }
     let encoded: String = key
@@ -238,9 +235,9 @@ impl Strategy for Impersonate {
         let person = self.person(principal)?;
         Ok(Some(Expectation {
             username: Some(person.user),
-            uid: person.uid,
+            uid: Some(person.uid.unwrap_or_default()),
             groups: Some(person.groups),
-            extra: person.extra.into_iter().map(|(key, _, value)| (key, value)).collect(),
+            extra: Some(person.extra.into_iter().map(|(key, _, value)| (key, value)).collect()),
         }))
     }
 }
