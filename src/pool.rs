@@ -19,6 +19,7 @@ mod client;
 pub mod credential;
 mod discovery;
 mod examine;
+mod impersonation;
 mod items;
 mod log;
 mod node;
@@ -36,7 +37,7 @@ mod upstream;
 mod tests;
 
 pub use client::ClusterClient;
-pub use examine::{Presence, presence};
+pub use examine::{Gateway, Presence, presence};
 pub use items::Items;
 pub use log::{FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::credential::{Acts, Credential, CredentialError, TlsIdentity};
 use super::transport::{Reply, Transport};
 use super::upstream::Upstream;
-use super::{Destination, Limits, Pool, reply};
+use super::{Destination, Limits, Pool, impersonation, reply};
 use crate::model::{Caller, ClusterKey, Endpoint, Failure, FailureKind, KeyHasher, UserInfo};
 
 /// Of a body, so much is looked at, in bytes.
@@ -36,6 +36,17 @@ pub struct Presence {
     pub text: String,
     /// From nothing to the answer, connecting included.
     pub took: Duration,
+}
+
+/// What a cluster says of kubeferry's own credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Whom it takes the credential for.
+    pub who: UserInfo,
+    /// What of the template's needs it may not impersonate in general; perhaps some of it by name.
+    pub refused: Vec<String>,
+    /// It may impersonate for some requests only (KEP-5284).
+    pub constrained: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,30 +103,23 @@ impl Pool {
     ///
     /// # Errors
     /// When there is no such credential, or the API server does not accept it or does not answer, within `within`.
-    pub async fn gateway(
-        &self,
-        key: &ClusterKey,
-        within: Duration,
-    ) -> Result<Option<(UserInfo, Vec<String>)>, Failure> {
+    pub async fn gateway(&self, key: &ClusterKey, within: Duration) -> Result<Option<Gateway>, Failure> {
         let Some(Destination { compiled, upstream }) = self.destinations.get(key) else { return Ok(None) };
         let Some(obtaining) = compiled.strategy.gateway() else { return Ok(None) };
         let until = Instant::now() + within;
         let (transport, credential) = lend(upstream, obtaining, within).await?;
         let who = whose(&transport, &credential, "", until).await?;
-        let mut refused = Vec::new();
-        for Acts { group, resource, subresource } in compiled.strategy.acts() {
-            let mut asked = json!({"verb": "impersonate", "group": group, "resource": resource});
-            if let Some(subresource) = &subresource {
-                asked["subresource"] = json!(subresource);
-            }
-            let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": asked}});
-            let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-            let Allowed { allowed } = self::review(&transport, &credential, (path, &review), until).await?;
-            let named = subresource.map_or_else(|| resource.to_owned(), |below| format!("{resource}/{below}"));
-            refused.extend((!allowed).then_some(named));
+        let acts = compiled.strategy.acts();
+        let refused = refused(&transport, &credential, (&acts, "impersonate", None), until).await?;
+        if refused.is_empty() {
+            return Ok(Some(Gateway { who, refused, constrained: false }));
         }
-        Ok(Some((who, refused)))
+        let group = Some(impersonation::CONSTRAINED_GROUP);
+        let otherwise = (acts.as_slice(), impersonation::CONSTRAINED, group);
+        let constrained = self::refused(&transport, &credential, otherwise, until).await?;
+        // The kind of which more is allowed is the one that was meant.
+        let is_meant = constrained.len() < refused.len();
+        Ok(Some(Gateway { who, refused: if is_meant { constrained } else { refused }, constrained: is_meant }))
     }
 
     /// Whom a cluster takes `person`, who owns this machine, for; `place` is the prefix of a workspace, or empty. `None`
@@ -138,6 +142,32 @@ impl Pool {
             lend(upstream, compiled.strategy.credential(person, self.caches.kept.minting()), within).await?;
         whose(&transport, &credential, place, until).await.map(Some)
     }
+}
+
+/// Those of `acts` that the holder of `credential` may not do with `verb` whatever the name; all in `group` if given.
+async fn refused(
+    transport: &Transport,
+    credential: &Credential,
+    (acts, verb, group): (&[Acts], &str, Option<&str>),
+    until: Instant,
+) -> Result<Vec<String>, Failure> {
+    let mut refused = Vec::new();
+    for act in acts {
+        let mut asked = json!({"verb": verb, "group": group.unwrap_or(act.group), "resource": act.resource});
+        if let Some(subresource) = &act.subresource {
+            asked["subresource"] = json!(subresource);
+        }
+        let question = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let Allowed { allowed } = review(transport, credential, (path, &question), until).await?;
+        let named = act
+            .subresource
+            .as_ref()
+            .map_or_else(|| act.resource.to_owned(), |below| format!("{}/{below}", act.resource));
+        refused.extend((!allowed).then_some(named));
+    }
+    Ok(refused)
 }
 
 /// A credential, and the connections that it goes over.

@@ -14,6 +14,7 @@ use super::breaker::{CallId, Contact};
 use super::caches::Caches;
 use super::classify::classify;
 use super::credential::{Compiled, Credential};
+use super::impersonation;
 use super::reply::{code, failure, unreachable};
 use super::retry;
 use super::stream::{End, Stream, Until};
@@ -120,7 +121,10 @@ impl Sender {
     fn verdict(&self, outcome: Result<Reply, TransportError>, operation: &Operation) -> Result<Reply, Failure> {
         match outcome {
             Ok(reply) if reply.head.status.is_success() => Ok(reply),
-            Ok(reply) => Err(failure(&reply, operation)),
+            Ok(reply) => {
+                let refused = impersonation::refusal(&reply, &self.compiled.strategy.acts());
+                Err(refused.unwrap_or_else(|| failure(&reply, operation)))
+            }
             Err(error) => Err(unreachable(&error)),
         }
         .map_err(|failure| failure.target(self.permit.target().address().to_string()))

@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::{Finding, Level};
 use crate::dispatch::Live;
 use crate::model::{Caller, Cluster, ClusterKind, UserInfo};
-use crate::pool::{Limits, Presence, presence};
+use crate::pool::{Gateway, Limits, Presence, presence};
 
 /// Time for one question; connecting has three seconds of it.
 const ANSWER: Duration = Duration::from_secs(6);
@@ -40,7 +40,7 @@ pub(super) async fn check(
     }
     match live.pool.gateway(&cluster.key, ANSWER).await {
         Ok(None) => {}
-        Ok(Some((who, refused))) => findings.extend(gateway(&about, &who, &refused)),
+        Ok(Some(found)) => findings.extend(gateway(&about, &found)),
         Err(failure) => {
             let fix = "check the context in gateway_credentials.kubeconfig";
             findings.push(Finding::of(&about, "kubeferry's own credential", &failure, fix));
@@ -53,8 +53,9 @@ pub(super) async fn check(
 }
 
 /// What the API server says of kubeferry's own credential.
-fn gateway(about: &str, who: &UserInfo, refused: &[String]) -> Vec<Finding> {
+fn gateway(about: &str, Gateway { who, refused, constrained }: &Gateway) -> Vec<Finding> {
     let name = &who.username;
+    let manifest = if *constrained { "clusters/impersonator-constrained.yaml" } else { "clusters/impersonator.yaml" };
     let mut findings = Vec::new();
     if let Some(group) = administrator(who) {
         let said =
@@ -63,10 +64,13 @@ fn gateway(about: &str, who: &UserInfo, refused: &[String]) -> Vec<Finding> {
         findings.push(Finding::warning(about, said, fix));
     }
     findings.push(if refused.is_empty() {
-        Finding::ok(about, format!("kubeferry is {name:?} there, and may impersonate"))
+        let bounds = if *constrained { ", where its ClusterRole says" } else { "" };
+        Finding::ok(about, format!("kubeferry is {name:?} there, and may impersonate{bounds}"))
     } else {
         let said = format!("kubeferry is {name:?} there, and may not impersonate all {}", refused.join(" and all "));
-        let fix = "nothing, if its ClusterRole names some with resourceNames; else apply clusters/impersonator.yaml there with that user as its subject";
+        let fix = format!(
+            "nothing, if its ClusterRole names some with resourceNames; else apply {manifest} there with that user as its subject"
+        );
         Finding::warning(about, said, fix)
     });
     findings
@@ -132,23 +136,27 @@ async fn own_user(about: &str, live: &Live, cluster: &Cluster, person: Option<&C
 #[cfg(test)]
 mod tests {
     use super::super::Level::{Ok, Warning};
-    use super::gateway;
+    use super::{Gateway, gateway};
     use crate::model::UserInfo;
 
     #[test]
     fn a_gateway_that_is_an_administrator_is_a_warning() {
-        let who = |groups: &[&str]| UserInfo {
-            username: "gateway".to_owned(),
-            groups: groups.iter().map(ToString::to_string).collect(),
-            ..UserInfo::default()
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let found = |groups: &[&str], refused: &[&str]| Gateway {
+            who: UserInfo { username: "gateway".to_owned(), groups: owned(groups), ..UserInfo::default() },
+            refused: owned(refused),
+            constrained: false,
         };
-        let levels = |groups: &[&str]| gateway("c", &who(groups), &[]).iter().map(|one| one.level).collect::<Vec<_>>();
-        let narrow = gateway("c", &who(&[]), &["groups".to_owned(), "uids".to_owned()]);
+        let levels =
+            |groups: &[&str]| gateway("c", &found(groups, &[])).iter().map(|one| one.level).collect::<Vec<_>>();
+        let narrow = gateway("c", &found(&[], &["groups", "uids"]));
         assert_eq!(narrow[0].level, Warning, "some may be named: {narrow:?}");
         assert!(narrow[0].said.ends_with("all groups and all uids") && narrow[0].fix.contains("resourceNames"));
         assert_eq!(levels(&["system:serviceaccounts", "system:authenticated"]), [Ok]);
         for group in ["system:masters", "kubeadm:cluster-admins"] {
             assert_eq!(levels(&["system:authenticated", group]), [Warning, Ok], "{group}");
         }
+        let constrained = gateway("c", &Gateway { constrained: true, ..found(&[], &["groups"]) });
+        assert!(constrained[0].fix.contains("clusters/impersonator-constrained.yaml"), "{constrained:?}");
     }
 }

@@ -31,6 +31,12 @@ const CODES: &[[&str; 4]] = &[
     ],
     ["cancelled", "overloaded", "the client went away", "nothing"],
     [
+        "cannot_impersonate",
+        "credential",
+        "kubeferry's own user there lacks an RBAC verb of impersonation, which the answer names",
+        "operator: apply `clusters/impersonator.yaml` or `clusters/impersonator-constrained.yaml` there",
+    ],
+    [
         "client_credentials",
         "credential",
         "the secret, key or token file of our client at a realm cannot be read or used",
