@@ -26,6 +26,11 @@ mod lab {
     pub mod scene;
 }
 
+/// What only real control planes do; each test starts its own.
+mod planes {
+    mod impersonation;
+}
+
 mod scenarios {
     pub mod commands;
     pub mod configuration;
@@ -111,6 +116,7 @@ scenarios! {
         calls_reach_two_realms_and_a_workspace,
         callers_of_two_realms_at_once_use_their_own_tokens_only,
         no_inbound_header_is_copied,
+        who_the_caller_is_there_is_checked_before_anything_is_read,
     ];
     protocols: [
         both_generations_over_http,

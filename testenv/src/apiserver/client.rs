@@ -22,6 +22,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
+    person: Vec<(&'static str, String)>,
 }
 
 /// An answer other than 2xx, or none.
@@ -50,13 +51,26 @@ impl Client {
                 builder = builder.identity(identity);
             }
         }
-        Ok(Self { http: builder.build().context("building the HTTP client")?, base: base.to_owned(), token })
+        Ok(Self {
+            http: builder.build().context("building the HTTP client")?,
+            base: base.to_owned(),
+            token,
+            person: Vec::new(),
+        })
     }
 
     /// The same caller at another base, such as another workspace of the same kcp.
     #[must_use]
     pub fn at(&self, base: String) -> Self {
         Self { base, ..self.clone() }
+    }
+
+    /// The same caller acting for another user, with these groups.
+    #[must_use]
+    pub fn acting_for(&self, user: &str, groups: &[&str]) -> Self {
+        let user = [("impersonate-user", user.to_owned())];
+        let groups = groups.iter().map(|group| ("impersonate-group", (*group).to_owned()));
+        Self { person: user.into_iter().chain(groups).collect(), ..self.clone() }
     }
 
     /// Reads `path`, such as `/api/v1/namespaces`. An answer that is not JSON becomes a JSON string.
@@ -72,7 +86,7 @@ impl Client {
     /// # Errors
     /// When the answer is not 2xx, with the server's message.
     pub async fn create(&self, path: &str, object: &Value) -> anyhow::Result<Value> {
-        let body = ("application/json", object);
+        let body = ("application/json", object.to_string());
         Ok(self.send(Method::POST, path, Some(body)).await?)
     }
 
@@ -107,11 +121,37 @@ impl Client {
         Ok(applied)
     }
 
+    /// Applies a manifest as it is written: YAML documents in block style, between lines of `---`. See [`Client::apply`].
+    ///
+    /// # Errors
+    /// When a document does not say what it is, or the server refuses one, with its message.
+    pub async fn apply_manifest(&self, manifest: &str) -> anyhow::Result<()> {
+        let documents = manifest.split("\n---\n").filter(|document| !document.trim().is_empty());
+        for document in documents {
+            let head = head(document).with_context(|| format!("no apiVersion, kind and name in\n{document}"))?;
+            let what = format!("applying {} {}", head["kind"], head["metadata"]["name"]);
+            let outcome = poll::until(&what, SETTLE, || async {
+                match self.apply_text(&head, document.to_owned()).await {
+                    Err(refusal) if refusal.may_pass() => Err(refusal.to_string()),
+                    outcome => Ok(outcome),
+                }
+            });
+            outcome.await?.context(what)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the `text` of the object of which `head` has type and name.
+    async fn apply_text(&self, head: &Value, text: String) -> Result<Value, Refusal> {
+        let path = format!("{}?fieldManager=testenv&force=true", self.path_of(head).await?);
+        self.send(Method::PATCH, &path, Some(("application/apply-patch+yaml", text))).await
+    }
+
     async fn apply_one(&self, object: &Value) -> Result<Value, Refusal> {
         let path = self.path_of(object).await?;
         let apply = |path: String| async move {
             let path = format!("{path}?fieldManager=testenv&force=true");
-            self.send(Method::PATCH, &path, Some(("application/apply-patch+yaml", object))).await
+            self.send(Method::PATCH, &path, Some(("application/apply-patch+yaml", object.to_string()))).await
         };
         let applied = apply(path.clone()).await?;
         if object["status"].is_null() { Ok(applied) } else { apply(format!("{path}/status")).await }
@@ -144,7 +184,7 @@ impl Client {
         Ok(format!("{prefix}/{plural}/{name}"))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value, Refusal> {
+    async fn send(&self, method: Method, path: &str, body: Option<(&str, String)>) -> Result<Value, Refusal> {
         let call = format!("{method} {path}");
         let failed = |error: reqwest::Error| Refusal {
             status: None,
@@ -155,8 +195,11 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        if let Some((media_type, value)) = body {
-            request = request.header(http::header::CONTENT_TYPE, media_type).body(value.to_string());
+        for (name, value) in &self.person {
+            request = request.header(*name, value);
+        }
+        if let Some((media_type, text)) = body {
+            request = request.header(http::header::CONTENT_TYPE, media_type).body(text);
         }
         let response = request.send().await.map_err(failed)?;
         let status = response.status();
@@ -168,6 +211,17 @@ impl Client {
         let reason = answer["message"].as_str().unwrap_or_default();
         Err(Refusal { status: Some(status.as_u16()), message: format!("{call}: {status}: {reason}") })
     }
+}
+
+/// Type and name of an object in block style YAML.
+fn head(document: &str) -> Option<Value> {
+    let value = |line: &str, key: &str| Some(line.strip_prefix(key)?.trim().to_owned());
+    let top = |key: &str| document.lines().find_map(|line| value(line, key));
+    let metadata = document.lines().skip_while(|line| *line != "metadata:").skip(1);
+    let metadata: Vec<&str> = metadata.take_while(|line| line.starts_with("  ")).collect();
+    let below = |key: &str| metadata.iter().find_map(|line| value(line, key));
+    let named = serde_json::json!({"name": below("  name:")?, "namespace": below("  namespace:")});
+    Some(serde_json::json!({"apiVersion": top("apiVersion:")?, "kind": top("kind:")?, "metadata": named}))
 }
 
 impl fmt::Debug for Client {

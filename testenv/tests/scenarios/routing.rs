@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
 use serde_json::{Value, json};
+use testenv::ferry::Ferry;
 use testenv::mcp::{Client, Era};
 use testenv::tap::digest;
 
-use crate::lab::bench::{good, names};
+use crate::lab::bench::{bad, good, names};
 use crate::lab::scene::Scene;
 
 /// Calls of each caller in the crowd.
@@ -136,6 +137,33 @@ pub async fn no_inbound_header_is_copied(scene: &Scene) -> anyhow::Result<()> {
         .map(|request| request.impersonated("impersonate-user").join("|"))
         .collect();
     assert_eq!(users, BTreeSet::from(["corp:alice".to_owned()]));
+    Ok(())
+}
+
+/// Where an API server takes a caller for somebody else than the configuration says, nothing is read, in any call.
+pub async fn who_the_caller_is_there_is_checked_before_anything_is_read(scene: &Scene) -> anyhow::Result<()> {
+    let world = scene.world;
+    let text = world.config_text();
+    let mut other = text.clone();
+    for name in ["corp-1", "dev"] {
+        let expected = format!("[clusters.{name}]\nexpect_username = \"{{realm}}:other-{{username}}\"\n");
+        other = other.replacen(&format!("[clusters.{name}]\n"), &expected, 1);
+    }
+    assert_eq!(other.matches("expect_username").count(), 2, "{text}");
+    let ferry = Ferry::start(Some(&world.config_of(&other)), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    scene.clear();
+    for (site, cluster) in [(&world.corp_1, "corp-1"), (&world.dev, "dev")] {
+        for tool in ["namespaces_list", "whoami"] {
+            let refused = bad(&alice, tool, json!({"cluster": cluster})).await?;
+            let code = refused.structured.map(|twin| twin["code"].clone());
+            assert_eq!(code, Some(json!("identity_mismatch")), "{cluster}: {}", refused.text);
+            assert!(refused.text.contains("\"corp:alice\""), "whom it takes her for: {}", refused.text);
+        }
+        let asked: BTreeSet<String> = site.tap.requests().into_iter().map(|request| request.path).collect();
+        let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews".to_owned();
+        assert_eq!(asked, BTreeSet::from([review]), "{cluster} is asked for nothing else");
+    }
     Ok(())
 }
 
