@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -25,6 +25,7 @@ mod origin;
 pub mod rescue;
 mod scrape;
 mod sessions;
+mod sign_in;
 mod stdio;
 mod tls;
 mod wellknown;
@@ -220,22 +221,6 @@ impl Server {
         }
         let _end = drained.drop_guard();
         self.listener.serve(shutdown).await;
-    }
-}
-
-/// Tells hop 1 from hop 2 that the person must sign in again, so that an answer which is not yet sent becomes a 401.
-#[derive(Debug, Clone, Default)]
-struct SignInCell(Arc<OnceLock<String>>);
-
-impl SignInCell {
-    /// Says why; the first reason stays.
-    fn set(&self, why: String) {
-        // A second reason adds nothing.
-        drop(self.0.set(why));
-    }
-
-    fn get(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
     }
 }
 

@@ -72,6 +72,7 @@ impl Authenticator {
             roles: self.roles(claims, &audiences)?,
             audiences,
             azp,
+            issued: claims.issued()?,
             expires: Some(expires),
             token_digest: digest,
             admission,
@@ -167,6 +168,11 @@ impl Claims<'_> {
         UNIX_EPOCH
             .checked_add(Duration::from_secs(exp))
             .ok_or_else(|| AuthError::invalid("the token's exp is not usable"))
+    }
+
+    /// When the token was issued, if it says so.
+    fn issued(&self) -> Result<Option<SystemTime>, AuthError> {
+        Ok(self.seconds("iat")?.and_then(|iat| UNIX_EPOCH.checked_add(Duration::from_secs(iat))))
     }
 
     /// A NumericDate (RFC 7519 2) in whole seconds; a fraction is cut off.

@@ -137,6 +137,7 @@ fn caller(sub: &str, shared: bool) -> Caller {
         scopes: Vec::new(),
         audiences: Vec::new(),
         azp: None,
+        issued: None,
         expires: None,
         token_digest: [0; 32],
         admission: Admission::Full,

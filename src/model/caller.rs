@@ -25,6 +25,8 @@ pub struct Principal {
     pub audiences: Vec<String>,
     /// The client that obtained the token.
     pub azp: Option<String>,
+    /// When the token was issued (`iat`), where it says so.
+    pub issued: Option<SystemTime>,
     /// When the token expires; `None` for the local caller.
     pub expires: Option<SystemTime>,
     /// SHA-256 of the token; all zero for the local caller.

@@ -224,6 +224,7 @@ mod tests {
             scopes: vec![],
             audiences: vec![],
             azp: None,
+            issued: None,
             expires: None,
             token_digest: [0; 32],
             admission: Admission::Full,

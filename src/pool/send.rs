@@ -261,7 +261,7 @@ impl Sender {
     fn expired(&self, now: SystemTime) -> Failure {
         let own = self.permit.caller().principal().expires.is_some_and(|expires| expires <= now);
         if own {
-            return Failure::new(FailureKind::SignIn, "token_expired", "your token expired during the call")
+            return Failure::new(FailureKind::SignIn, "sign_in_again", "your token expired during the call")
                 .hint("Sign in again");
         }
         Failure::new(FailureKind::Credential, "credential_expired", "the credential expired during the call")

@@ -111,6 +111,7 @@ fn caller() -> Caller {
         scopes: vec![],
         audiences: vec!["c1".into()],
         azp: None,
+        issued: None,
         expires: Some(SystemTime::now() + Duration::from_secs(300)),
         token_digest: [1; 32],
         admission: Admission::Full,

@@ -28,8 +28,9 @@ use super::mcp::McpService;
 use super::origin::{Doors, Unwelcome};
 use super::rescue::one_line;
 use super::sessions::Owners;
+use super::sign_in::SignInCell;
 use super::wellknown::Metadata;
-use super::{Limits, LiveSource, RequestId, RequestIds, ServerConfig, ServerError, SignInCell, health};
+use super::{Limits, LiveSource, RequestId, RequestIds, ServerConfig, ServerError, health};
 use crate::auth::AuthError;
 use crate::dispatch::Live;
 use crate::model::Caller;
@@ -226,11 +227,9 @@ impl Http {
         if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response, 5) } else { response }
     }
 
-    /// The realm no longer honours this token, whatever its signature says: forget it and send the person to sign in.
+    /// The realm no longer honours this token, whatever its signature says: send the person to sign in.
     fn sign_in_again(&self, live: &Live, caller: &Caller, why: &str) -> Response<Body> {
-        let principal = caller.principal();
-        live.auth.forget(&principal.token_digest);
-        let realm = Some(principal.realm.clone());
+        let realm = Some(caller.principal().realm.clone());
         self.refuse(live, &Failed::Auth(AuthError::Invalid { why: why.to_owned().into(), realm }))
     }
 

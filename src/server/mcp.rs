@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -33,10 +33,10 @@ use tracing::Instrument;
 use super::body::Body;
 use super::limits::CallerLimits;
 use super::rescue::{self, Seen, one_line};
-use super::{Limits, LiveSource, RequestId, RequestIds, SignInCell};
+use super::sign_in::{self, SignInCell};
+use super::{Limits, LiveSource, RequestId, RequestIds};
 use crate::dispatch::{self, Answer, Call, Live, ToolInfo};
 use crate::model::{Caller, Failure, FailureKind};
-use crate::output::scrub_text;
 use crate::telemetry::span;
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
@@ -238,7 +238,8 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Asked { caller, live, id, sign_in } = self.asked(&cx)?;
+        let Asked { caller, live, id, sign_in: cell } = self.asked(&cx)?;
+        let (person, generation) = (Arc::clone(caller.principal()), Arc::clone(&live));
         let shown = one_line(&request.name, 64);
         // rmcp runs this on a task of its own, so the span of the request is not around it.
         let span = tracing::info_span!(
@@ -265,14 +266,11 @@ impl ServerHandler for Handler {
         let failure = match ended {
             None => return Err(ErrorData::internal_error("cancelled", None)),
             Some(Ok(answer)) => return Ok(answered(answer).with_meta(self.meta()).into()),
-            Some(Err(failure)) => failure,
+            Some(Err(failure)) => sign_in::settle(failure, &generation, &person, cell.as_ref(), SystemTime::now()),
         };
         let _entered = span.enter();
         let rescue = rescue::rescue(&failure, id.as_str());
         rescue::log(&failure, &rescue, &shown, id.as_str());
-        if let (FailureKind::SignIn, Some(cell)) = (failure.kind, sign_in) {
-            cell.set(scrub_text(&failure.to_string()));
-        }
         match rescue.seen {
             Seen::UnknownTool => Err(ErrorData::new(ErrorCode::INVALID_PARAMS, format!("Unknown tool: {shown}"), None)),
             Seen::ToolError { text, structured } => {

@@ -68,6 +68,7 @@ pub(super) fn principal(sub: &str) -> Principal {
         scopes: Vec::new(),
         audiences: Vec::new(),
         azp: None,
+        issued: None,
         expires: None,
         token_digest: [0; 32],
         admission: Admission::Full,

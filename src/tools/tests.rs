@@ -36,6 +36,7 @@ fn principal(realm_name: &str, audiences: &[&str]) -> Principal {
         scopes: vec!["openid".into()],
         audiences: audiences.iter().map(|audience| (*audience).to_owned()).collect(),
         azp: None,
+        issued: None,
         expires: None,
         token_digest: [0; 32],
         admission: Admission::Full,

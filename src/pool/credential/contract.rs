@@ -72,6 +72,7 @@ fn caller(realm_name: &str, username: &str) -> Caller {
         scopes: vec![],
         audiences: vec!["c1-aud".into()],
         azp: Some("client".into()),
+        issued: None,
         expires: (realm_name != "local").then(|| SystemTime::now() + Duration::from_secs(300)),
         token_digest: crate::model::key::digest(username.as_bytes()),
         admission: Admission::Full,

@@ -16,8 +16,9 @@ use crate::dispatch::{CallLimits, Live, Profiles};
 use crate::inventory::Snapshot;
 use crate::policy::{Policy, PolicyConfig};
 use crate::pool::Pool;
+use crate::server::sign_in::SignInCell;
 use crate::server::tests::{caller, live, live_with};
-use crate::server::{Limits, RequestIds, SignInCell};
+use crate::server::{Limits, RequestIds};
 use crate::telemetry::Scrape;
 
 const MODERN: &str = "2026-07-28";

@@ -269,7 +269,6 @@ const CODES: &[[&str; 4]] = &[
         "an issued token is not for the cluster alone",
         "name a scope that brings exactly that audience",
     ],
-    ["token_expired", "sign_in", "the caller's token ended while the call ran", "sign in again"],
     [
         "token_issuer",
         "credential",

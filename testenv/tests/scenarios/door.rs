@@ -1,11 +1,12 @@
 //! Who comes in, and what a client without a good token learns.
 
 use serde_json::json;
+use testenv::ferry::Ferry;
 use testenv::mcp::{Client, Era, raw};
 use testenv::realm::{Algorithm, SigningKey, TokenBuilder};
 use testenv::world::RESOURCE;
 
-use crate::lab::bench::{bad, good, names};
+use crate::lab::bench::{bad, good, names, secret_file};
 use crate::lab::scene::Scene;
 
 /// Where the metadata is, as a client sees it.
@@ -142,5 +143,49 @@ pub async fn a_token_for_one_cluster_reaches_that_one_only(scene: &Scene) -> any
     for site in [&scene.world.dev, &scene.world.acme_1, &scene.world.kcp] {
         assert_eq!(site.tap.connections(), 0, "{} was not asked", site.name);
     }
+    Ok(())
+}
+
+/// A token that the door takes with its leeway of 30 s, and that has ended for clusters: the answer is a 401 where a status
+/// can still change, and a result that says so where it cannot.
+pub async fn a_token_that_has_ended_at_a_cluster_is_sent_back_to_its_realm(scene: &Scene) -> anyhow::Result<()> {
+    let world = scene.world;
+    let ended = || {
+        let token = world.realms.token("corp", "alice", RESOURCE).audiences(&[RESOURCE, "corp-1"]);
+        let token = token.aged(3605, 3600).mint();
+        scene.remember(&token);
+        token
+    };
+    let question = json!({"cluster": "corp-1"});
+    let token = ended();
+    let url = scene.ferry.url();
+    let reply = raw::tools_call(url, Some(&token), "clusters_list", json!({})).await?;
+    assert_eq!(reply.status, 200, "what needs no cluster is answered: {}", reply.text);
+    for _ in 0..2 {
+        let reply = raw::tools_call(url, Some(&token), "namespaces_list", question.clone()).await?;
+        assert_eq!(reply.status, 401, "{}", reply.text);
+        let challenge = reply.header("www-authenticate");
+        assert!(challenge.contains(METADATA) && challenge.contains("invalid_token"), "{challenge:?}");
+        assert!(reply.text.contains("expired"), "it says why: {}", reply.text);
+        scene.assert_no_secret(&format!("{challenge} {}", reply.text));
+    }
+
+    let text = world.config_text().replacen("[server]\n", "[server]\nlegacy_sessions = true\n", 1);
+    let ferry = Ferry::start(Some(&world.config_of(&text)), &[]).await?;
+    let token = ended();
+    let in_a_session = Client::http(ferry.url(), Some(&token), Era::Legacy).await?;
+    let folder = tempfile::tempdir()?;
+    let file = secret_file(folder.path(), "token", &ended())?.display().to_string();
+    let config = world.config().display().to_string();
+    let args = ["stdio", "--config", &config, "--token-file", &file];
+    let over_stdio = Client::stdio(&args, &[], Era::Modern).await?;
+    for client in [in_a_session, over_stdio] {
+        let refused = bad(&client, "namespaces_list", question.clone()).await?;
+        let code = refused.structured.map(|twin| twin["code"].clone());
+        assert_eq!(code, Some(json!("sign_in_again")), "{}", refused.text);
+        assert!(refused.text.contains("Sign in again"), "{}", refused.text);
+        good(&client, "clusters_list", json!({})).await?;
+    }
+    scene.assert_untouched("tokens that have ended");
     Ok(())
 }

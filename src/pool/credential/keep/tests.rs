@@ -72,6 +72,7 @@ fn caller(iss: &str, sub: &str, token: &str) -> Caller {
         audiences: vec![],
         azp: None,
         expires: Some(SystemTime::now() + Duration::from_secs(300)),
+        issued: None,
         token_digest: crate::model::key::digest(token.as_bytes()),
         admission: Admission::Full,
         roles: None,

@@ -19,6 +19,7 @@ fn principal() -> Principal {
         audiences: vec![],
         azp: None,
         expires: Some(SystemTime::now() + Duration::from_secs(300)),
+        issued: None,
         token_digest: [1; 32],
         admission: Admission::Full,
         roles: None,
