@@ -18,9 +18,11 @@ use crate::{fail, print};
 mod arguments;
 mod doctor;
 mod inventory;
+mod realm;
 
 pub use doctor::doctor;
 pub use inventory::inventory;
+pub use realm::{Setup as RealmSetup, setup as realm_setup};
 
 /// A file to import is read up to this, in bytes.
 const MAX_IMPORT: u64 = 1024 * 1024;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 const FLOORS: &[(&str, usize)] = &[
     ("app", 7),
+    ("setup", 7),
     ("config", 6),
     ("server", 5),
     ("dispatch", 4),
@@ -37,7 +38,7 @@ const STOPS: &[(&str, &[&str])] = &[
 ];
 
 /// Where a secret's text may be taken out.
-const EXPOSE: &[&str] = &["auth", "pool/credential", "kubeconfig", "model/secret", "app/files"];
+const EXPOSE: &[&str] = &["auth", "pool/credential", "kubeconfig", "model/secret", "app/files", "setup/keycloak"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")

@@ -8,6 +8,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 7 | [`app`]: wiring; compiles configuration into `Live` and swaps it |
+//! | 7 | [`setup`]: sets up realms of an identity provider, apart from serving |
 //! | 6 | [`config`]: parse, check everything, report everything |
 //! | 5 | [`server`]: the listener, the HTTP stack in reading order, MCP, stdio |
 //! | 4 | [`dispatch`]: `Live`; call → targets → permits → clients → outputs → answer |
@@ -29,6 +30,7 @@ pub mod policy;
 pub mod pool;
 pub mod realm;
 pub mod server;
+pub mod setup;
 pub mod telemetry;
 pub mod tools;
 

@@ -98,6 +98,9 @@ enum Command {
     /// Work on the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Work on the realms of an identity provider
+    #[command(subcommand)]
+    Realm(RealmCommand),
     /// Print the version
     Version,
 }
@@ -115,6 +118,12 @@ enum ConfigCommand {
         /// Its TOML file
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum RealmCommand {
+    /// Print, check or make what kubeferry needs in a realm, or in a pair of realms that is chained
+    Setup(Box<commands::RealmSetup>),
 }
 
 /// Who is calling.
@@ -159,6 +168,9 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Completion { shell } => return commands::completion(*shell, &mut Cli::command()),
         Command::Config(ConfigCommand::Schema) => return print(&format!("{:#}\n", kubeferry::config::schema())),
         Command::Config(ConfigCommand::Import { file }) => return commands::import(file, &environment()),
+        Command::Realm(RealmCommand::Setup(setup)) => {
+            return commands::realm_setup(&origin, &environment(), setup).await;
+        }
         Command::Version => return print(concat!("kubeferry ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Config(ConfigCommand::Check | ConfigCommand::View) | Command::Inventory { .. } => Mode::Check,
     };
@@ -184,7 +196,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Config(ConfigCommand::Check) => print("the configuration is good\n"),
         Command::Config(ConfigCommand::View) => commands::view(&origin, &environment),
         // Done above, without a configuration.
-        Command::Completion { .. } | Command::Version | Command::Config(_) => ExitCode::SUCCESS,
+        Command::Completion { .. } | Command::Version | Command::Config(_) | Command::Realm(_) => ExitCode::SUCCESS,
     }
 }
 

@@ -1,0 +1,341 @@
+//! What a realm of Keycloak must have: the wanted side as Keycloak's objects, a pure function. What each is needed for was
+//! measured on a real Keycloak 26.7; the words are those of its admin API.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{Problem, RealmName};
+use crate::realm::RealmClient;
+use crate::setup::{Home, Part, Side, Target};
+
+/// The scope that names us in the tokens of callers.
+pub(super) const RESOURCE_SCOPE: &str = "mcp-resource";
+/// Life of a token that our client is given in a home realm, in seconds.
+const TOKEN_LIFE: &str = "240";
+/// Kinds of identity provider that know the JWT authorization grant; the first is made.
+pub(super) const GRANT_PROVIDERS: [&str; 3] = ["jwt-authorization-grant", "oidc", "keycloak-oidc"];
+/// What ends the names in a list of identity providers.
+pub(super) const SEPARATOR: &str = "##";
+
+/// One object that must be there, in the order in which they are made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Thing {
+    Scope(Scope),
+    Client(Client),
+    IdentityProvider(IdentityProvider),
+    /// A scope that new clients of the realm get.
+    RealmDefault {
+        scope: String,
+    },
+    /// A default scope of a client that is not ours.
+    LoginClient {
+        client: String,
+        scope: String,
+    },
+    /// Hosts from which clients may register themselves without a token.
+    TrustedHosts {
+        hosts: Vec<String>,
+    },
+}
+
+/// A client scope.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Scope {
+    pub name: String,
+    /// What it is for: the first words of its description.
+    pub why: String,
+    pub mappers: Vec<Mapper>,
+    /// A scope of this name that is there already stays as it is: it is the realm's own.
+    pub only_made: bool,
+}
+
+/// A protocol mapper.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mapper {
+    pub name: String,
+    pub kind: &'static str,
+    pub must: Vec<Must>,
+    pub initially: Map<String, Value>,
+}
+
+/// A client.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Client {
+    pub id: String,
+    pub must: Vec<Must>,
+    pub initially: Map<String, Value>,
+    pub credential: Option<Credential>,
+    pub default_scopes: Vec<String>,
+    pub optional_scopes: Vec<String>,
+}
+
+/// How our client authenticates.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Credential {
+    /// The secret in this file.
+    Secret(PathBuf),
+    /// The public half of the key in this file.
+    PublicKey(PathBuf),
+    /// Something that this program cannot write.
+    ByHand(String),
+}
+
+/// An identity provider: another realm whose word is taken.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct IdentityProvider {
+    /// Its alias, unless one of this issuer is there already.
+    pub alias: String,
+    pub issuer: String,
+    pub must: Vec<Must>,
+    pub initially: Map<String, Value>,
+}
+
+/// One member of an object as it must be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Must {
+    /// Members from the outside in, joined by `/`.
+    pub path: &'static str,
+    pub want: Want,
+}
+
+/// How a member must be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Want {
+    Is(Value),
+    /// A list of aliases, joined by [`SEPARATOR`], that this one is among.
+    Names(String),
+    /// An array that these are among.
+    Holds(Vec<String>),
+}
+
+fn is(path: &'static str, value: impl Into<Value>) -> Must {
+    Must { path, want: Want::Is(value.into()) }
+}
+
+/// The things that `side` must have.
+///
+/// # Errors
+/// With every part of the configuration that Keycloak has no way for.
+pub(super) fn plan(side: &Side) -> Result<Vec<Thing>, Vec<Problem>> {
+    if side.client.auth == "none" {
+        let key = format!("realms.{}.client.auth", side.realm.name);
+        let what = "is none: Keycloak exchanges no token for a public client";
+        let fix = "write client_secret_basic with secret_file, or private_key_jwt with key_file";
+        return Err(vec![Problem::new(key, what, fix)]);
+    }
+    Ok(match &side.part {
+        Part::Home(home) => self::home(side, home),
+        Part::Target(target) => self::target(side, target),
+    })
+}
+
+fn home(side: &Side, home: &Home) -> Vec<Thing> {
+    let id = side.client.id.as_str();
+    let mut scopes = Scopes::new(&side.realm.groups_claim);
+    // Keycloak finds the client behind an audience in a request, and brings it in by a scope that names the client.
+    let mut audiences: Vec<&str> = Vec::new();
+    for (audience, scope, why) in (home.grants.iter().map(|grant| (&grant.audience, &grant.scope, &grant.key)))
+        .chain(home.accesses.iter().map(|access| (&access.audience, &access.scope, &access.key)))
+    {
+        scopes.add(scope, why, &audience_mapper("included.client.audience", audience));
+        if audience != id && !audiences.contains(&audience.as_str()) {
+            audiences.push(audience);
+        }
+    }
+    let mut things: Vec<Thing> =
+        audiences.into_iter().map(|audience| Thing::Client(audience_client(audience))).collect();
+    let optional_scopes = scopes.names();
+    let resource = home.resource.as_deref().map(|resource| resource_scope(resource, id));
+    things.extend(scopes.into_things());
+    let must =
+        [is("attributes/standard.token.exchange.enabled", "true"), is("attributes/access.token.lifespan", TOKEN_LIFE)];
+    things.push(our_client(&side.client, must, optional_scopes));
+    // Its mapper names our client, which must be there first.
+    if let Some(resource) = resource {
+        things.push(Thing::Scope(resource));
+        let scope = RESOURCE_SCOPE.to_owned();
+        let login = |client: &String| Thing::LoginClient { client: client.clone(), scope: scope.clone() };
+        things.extend(home.login_clients.iter().map(login));
+        if let Some(hosts) = &home.registration_hosts {
+            things.push(Thing::RealmDefault { scope: scope.clone() });
+            things.push(Thing::TrustedHosts { hosts: hosts.clone() });
+        }
+    }
+    things
+}
+
+fn target(side: &Side, target: &Target) -> Vec<Thing> {
+    let mut scopes = Scopes::new(&side.realm.groups_claim);
+    for access in &target.accesses {
+        scopes.add(&access.scope, &access.key, &audience_mapper("included.custom.audience", &access.audience));
+    }
+    let optional_scopes = scopes.names();
+    let jwks =
+        target.jwks_url.clone().unwrap_or_else(|| format!("{}/protocol/openid-connect/certs", target.home_issuer));
+    let alias = alias(&target.home);
+    let provider = IdentityProvider {
+        alias: alias.clone(),
+        issuer: target.home_issuer.clone(),
+        must: vec![
+            is("enabled", true),
+            is("config/issuer", target.home_issuer.as_str()),
+            is("config/useJwksUrl", "true"),
+            is("config/jwksUrl", jwks),
+            is("config/validateSignature", "true"),
+            is("config/jwtAuthorizationGrantEnabled", "true"),
+        ],
+        initially: members(
+            json!({"alias": alias, "providerId": GRANT_PROVIDERS[0], "displayName": format!("realm {}", target.home)}),
+        ),
+    };
+    let must = [
+        is("attributes/oauth2.jwt.authorization.grant.enabled", "true"),
+        Must { path: "attributes/oauth2.jwt.authorization.grant.idp", want: Want::Names(alias) },
+    ];
+    let mut things = scopes.into_things();
+    things.push(Thing::IdentityProvider(provider));
+    things.push(our_client(&side.client, must, optional_scopes));
+    things
+}
+
+/// What the policy of anonymous registration must say: these hosts, and the address of the sender is not looked at, because
+/// it is the person's own machine.
+pub(super) fn trusted_hosts(hosts: Vec<String>) -> Vec<Must> {
+    let hosts = Must { path: "config/trusted-hosts", want: Want::Holds(hosts) };
+    vec![hosts, is("config/host-sending-registration-request-must-match", json!(["false"]))]
+}
+
+/// The alias that the home realm gets in a target realm.
+pub(super) fn alias(home: &RealmName) -> String {
+    home.as_str().to_owned()
+}
+
+/// The scopes of our client, each once.
+struct Scopes {
+    found: Vec<Scope>,
+    groups_claim: String,
+}
+
+impl Scopes {
+    fn new(groups_claim: &str) -> Self {
+        Self { found: Vec::new(), groups_claim: groups_claim.to_owned() }
+    }
+
+    /// The first word of `text` brings the audience in; further words are asked for beside it.
+    fn add(&mut self, text: &str, why: &str, mapper: &Mapper) {
+        for (index, name) in text.split_whitespace().enumerate() {
+            let mapper = (index == 0).then(|| mapper.clone());
+            match self.found.iter_mut().find(|scope| scope.name == name) {
+                Some(scope) => {
+                    scope.only_made &= index > 0;
+                    let new = mapper.filter(|mapper| !scope.mappers.contains(mapper));
+                    scope.mappers.extend(new);
+                }
+                None => self.found.push(Scope {
+                    name: name.to_owned(),
+                    why: format!("kubeferry, {why}"),
+                    mappers: mapper.into_iter().collect(),
+                    only_made: index > 0,
+                }),
+            }
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.found.iter().map(|scope| scope.name.clone()).collect()
+    }
+
+    fn into_things(self) -> Vec<Thing> {
+        let groups = Mapper {
+            name: "groups".to_owned(),
+            kind: "oidc-group-membership-mapper",
+            must: Vec::new(),
+            initially: members(json!({"config": {
+                "claim.name": self.groups_claim, "full.path": "false", "access.token.claim": "true",
+                "id.token.claim": "true", "userinfo.token.claim": "true", "introspection.token.claim": "true",
+            }})),
+        };
+        let why = "the groups of a person".to_owned();
+        let groups = Scope { name: "groups".to_owned(), why, mappers: vec![groups], only_made: true };
+        let known = self.found.iter().any(|scope| scope.name == groups.name);
+        self.found.into_iter().chain((!known).then_some(groups)).map(Thing::Scope).collect()
+    }
+}
+
+/// `included.client.audience` must name a client of the realm; `included.custom.audience` may name anything.
+fn audience_mapper(member: &'static str, audience: &str) -> Mapper {
+    let path = match member {
+        "included.client.audience" => "config/included.client.audience",
+        _ => "config/included.custom.audience",
+    };
+    Mapper {
+        name: format!("audience {audience}"),
+        kind: "oidc-audience-mapper",
+        must: vec![is(path, audience), is("config/access.token.claim", "true")],
+        initially: members(json!({"config": {"id.token.claim": "false", "introspection.token.claim": "true"}})),
+    }
+}
+
+/// A caller's token must name the resource, for our door, and our client, which Keycloak asks for before it exchanges.
+fn resource_scope(resource: &str, id: &str) -> Scope {
+    let mut mappers = vec![audience_mapper("included.client.audience", id)];
+    if resource != id {
+        mappers.insert(0, audience_mapper("included.custom.audience", resource));
+    }
+    Scope { name: RESOURCE_SCOPE.to_owned(), why: "kubeferry, server.resource".to_owned(), mappers, only_made: false }
+}
+
+/// A client that stands for an audience: nobody signs in with it.
+fn audience_client(id: &str) -> Client {
+    let flows = json!({
+        "protocol": "openid-connect", "description": "kubeferry: an audience", "publicClient": false,
+        "standardFlowEnabled": false, "implicitFlowEnabled": false, "directAccessGrantsEnabled": false,
+        "serviceAccountsEnabled": false, "fullScopeAllowed": false,
+    });
+    Client {
+        id: id.to_owned(),
+        must: vec![is("enabled", true)],
+        initially: members(flows),
+        credential: None,
+        default_scopes: Vec::new(),
+        optional_scopes: Vec::new(),
+    }
+}
+
+fn our_client(client: &RealmClient, must: impl IntoIterator<Item = Must>, optional_scopes: Vec<String>) -> Thing {
+    let credential = match (&client.secret_file, &client.key_file) {
+        (Some(file), _) => Credential::Secret(file.clone()),
+        (None, Some(file)) => Credential::PublicKey(file.clone()),
+        (None, None) => Credential::ByHand(format!("authentication {} of client {}", client.auth, client.id)),
+    };
+    let method = match &credential {
+        Credential::Secret(_) => Some("client-secret"),
+        Credential::PublicKey(_) => Some("client-jwt"),
+        Credential::ByHand(_) => None,
+    };
+    let common =
+        [is("enabled", true), is("publicClient", false), is("bearerOnly", false), is("fullScopeAllowed", false)];
+    let mut all: Vec<Must> =
+        common.into_iter().chain(method.map(|method| is("clientAuthenticatorType", method))).collect();
+    if matches!(credential, Credential::PublicKey(_)) {
+        all.push(is("attributes/use.jwks.string", "true"));
+    }
+    all.extend(must);
+    let flows = json!({
+        "protocol": "openid-connect", "description": "kubeferry", "standardFlowEnabled": false,
+        "implicitFlowEnabled": false, "directAccessGrantsEnabled": false, "serviceAccountsEnabled": false,
+    });
+    Thing::Client(Client {
+        id: client.id.clone(),
+        must: all,
+        initially: members(flows),
+        credential: Some(credential),
+        default_scopes: ["basic", "profile", "email", "groups"].map(str::to_owned).into(),
+        optional_scopes,
+    })
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    if let Value::Object(members) = value { members } else { Map::new() }
+}
