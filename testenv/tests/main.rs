@@ -51,6 +51,7 @@ mod scenarios {
     pub mod output;
     pub mod protocols;
     pub mod reading;
+    pub mod realm_setup;
     pub mod refusals;
     pub mod routing;
     pub mod startup;
