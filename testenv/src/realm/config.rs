@@ -43,7 +43,7 @@ pub enum Style {
     #[default]
     Keycloak,
     /// As RFC 8693 and draft-ietf-oauth-identity-chaining have it: `requested_token_type` is honoured, and a `jwt` has the
-    /// type `N_A`, a `typ` of its own and exactly one audience.
+    /// type `N_A`, a `typ` of its own and exactly one audience. Nobody gets a scope that was not asked for.
     Rfc,
 }
 

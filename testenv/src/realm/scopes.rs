@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::client::Client;
+use super::config::Style;
 use super::mint::TokenBuilder;
 use super::state::Realm;
 use super::token::{Refusal, refusal};
@@ -10,7 +11,8 @@ use super::token::{Refusal, refusal};
 /// What a client gets.
 #[derive(Debug)]
 pub(super) struct Granted {
-    /// `scope` of the answer and of the token: the client's default scopes, then those that were asked for.
+    /// `scope` of the answer and of the token: the client's default scopes, then those that were asked for. In the style of
+    /// the RFCs the default scopes are for who asks for none (RFC 6749 section 3.3).
     pub scope: String,
     /// What the scopes and the client's own mappers bring.
     pub audiences: Vec<String>,
@@ -28,7 +30,9 @@ pub(super) fn resolve(realm: &Realm, client: &Client, asked: Option<&str>) -> Re
     }
     let openid = wanted.contains(&"openid");
     let mut scopes: Vec<&str> = if openid { vec!["openid"] } else { Vec::new() };
-    for scope in client.default_scopes.iter().map(String::as_str).chain(wanted) {
+    let adds_defaults = realm.config.style == Style::Keycloak || wanted.is_empty();
+    let defaults = client.default_scopes.iter().filter(|_| adds_defaults);
+    for scope in defaults.map(String::as_str).chain(wanted) {
         if !scopes.contains(&scope) {
             scopes.push(scope);
         }

@@ -152,6 +152,7 @@ async fn the_style_of_the_rfcs_gives_a_grant_of_its_own_type() {
     let inbound = pair.inbound();
     let grant = pair.leg_1(&inbound, &[("requested_token_type", JWT)]).await;
     assert_eq!((&grant.1["issued_token_type"], &grant.1["token_type"]), (&json!(JWT), &json!("N_A")));
+    assert_eq!(grant.1["scope"], "access-plant", "no scope that was not asked for");
     let jwt = token(&grant);
     assert_eq!(part(&jwt, 0)["typ"], "authorization-grant+jwt");
     assert!(claims(&jwt).get("typ").is_none());
