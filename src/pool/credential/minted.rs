@@ -11,6 +11,8 @@ use crate::realm::Profile;
 
 /// A subject token this near to its end is not exchanged: the result could not be used.
 const NEARLY_OVER: Duration = Duration::from_secs(10);
+/// The longest token id that is logged, in characters; Keycloak's have 43.
+const MAX_JTI: usize = 128;
 /// Accounts that are pinned, at most.
 const PINS: u64 = 100_000;
 
@@ -95,8 +97,8 @@ pub(super) fn credential(
     let by_answer = issued.expires_in.map(|life| SystemTime::now() + life);
     let ends = [by_answer, *exp, principal.expires].into_iter().flatten().min();
     if let Some(jti) = jti {
-        // The API server's audit log names it too (authentication.kubernetes.io/credential-id).
-        let jti = crate::model::names::quote(jti);
+        // The API server's audit log names it too (authentication.kubernetes.io/credential-id), so it must be whole.
+        let jti: String = jti.chars().filter(char::is_ascii_graphic).take(MAX_JTI).collect();
         tracing::info!(cluster_key = %key, iss = %principal.iss, sub = %principal.sub, jti, "a token was issued for a cluster");
     }
     Ok(Credential::bearer(key, issued.token.expose())?.until(ends))

@@ -240,7 +240,7 @@ const TABLE: &[Known] = &[
         "invalid_grant",
         "User not found",
         "subject_not_linked",
-        "in realm {realm}, link your account there to the identity provider of issuer {iss} with the user id {sub}: POST /admin/realms/<realm>/users/<id>/federated-identity/<alias> {\"identityProvider\":\"<alias>\",\"userId\":\"{sub}\",\"userName\":\"{username}\"}",
+        "in realm {realm}, link your account to {home}: POST users/<id>/federated-identity/<alias> {\"userId\":\"{sub}\"}",
     ),
     known(
         SECOND,
@@ -359,7 +359,6 @@ fn fill(fix: &str, realm: &RealmName, request: Request<'_>) -> String {
         .replace("{audience}", &clean(request.audience.unwrap_or("the cluster's audience")))
         .replace("{scope}", &clean(request.scope.unwrap_or("that brings the audience")))
         .replace("{sub}", &clean(&request.caller.sub))
-        .replace("{username}", &clean(&request.caller.username))
 }
 
 /// One line of at most `limit` characters, printable ASCII, nothing that looks like a token.
