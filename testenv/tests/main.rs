@@ -44,6 +44,7 @@ mod scenarios {
     pub mod failures;
     pub mod figures;
     pub mod foreign;
+    pub mod keycloak;
     pub mod local;
     pub mod logs;
     pub mod nodes;

@@ -198,7 +198,7 @@ pub(super) fn say(text: &str) {
     println!("{text}");
 }
 
-pub(super) fn tail(log: &str) -> String {
+pub fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
     format!("The end of kubeferry's log:\n{}", last.join("\n"))
