@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use testenv::artifacts::Program;
 use testenv::ferry::{self, Ran};
 use testenv::keycloak::Keycloak;
+use testenv::tap::{Tap, digest};
 use tokio::process::Command;
 
 use crate::lab::bench::secret_file;
@@ -44,6 +45,8 @@ fn empty_realms() -> Vec<(String, String)> {
 /// Keycloak, and a configuration of kubeferry for its realms.
 struct Set {
     keycloak: Keycloak,
+    /// API servers that refuse everything, and remember what they were sent.
+    clusters: [Tap; 2],
     folder: TempDir,
     config: String,
     password: String,
@@ -59,10 +62,15 @@ impl Set {
         secret_file(folder.path(), "plant.secret", OTHER_SECRET)?;
         std::fs::write(folder.path().join("ca.pem"), keycloak.ca_pem())?;
         let password = secret_file(folder.path(), "admin.password", keycloak.admin_credentials().1)?;
-        let text = configuration(&keycloak);
+        let clusters = [Tap::sink("corp-1", 403).await?, Tap::sink("plant-1", 403).await?];
+        for cluster in &clusters {
+            std::fs::write(folder.path().join(format!("{}.pem", cluster.name())), cluster.ca_pem())?;
+        }
+        let text = configuration(&keycloak, &clusters);
         let config = folder.path().join("kubeferry.toml");
         std::fs::write(&config, text)?;
-        Ok(Self { keycloak, folder, config: config.display().to_string(), password: password.display().to_string() })
+        let (config, password) = (config.display().to_string(), password.display().to_string());
+        Ok(Self { keycloak, clusters, folder, config, password })
     }
 
     fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
@@ -98,7 +106,7 @@ impl Set {
     }
 }
 
-fn configuration(keycloak: &Keycloak) -> String {
+fn configuration(keycloak: &Keycloak, clusters: &[Tap; 2]) -> String {
     let realm = |name: &str, auth: &str, secret: &str| {
         format!(
             "[realms.{name}]\nissuer = \"{}\"\nca_file = \"ca.pem\"\nallow_private = true\nprofile = \"keycloak\"\n\
@@ -106,11 +114,15 @@ fn configuration(keycloak: &Keycloak) -> String {
             keycloak.issuer(name)
         )
     };
-    let cluster = |name: &str, how: &str| {
+    let cluster = |tap: &Tap, how: &str| {
+        let (name, url) = (tap.name(), tap.url());
         format!(
-            "[clusters.{name}]\nserver = \"https://127.0.0.1:1\"\naudiences = [\"kubernetes-{name}\"]\nscope = \"k8s-{name}\"\n{how}\n"
+            "[clusters.{name}]\nserver = \"{url}\"\nca_file = \"{name}.pem\"\naudiences = [\"kubernetes-{name}\"]\n\
+             scope = \"k8s-{name}\"\n{how}\n"
         )
     };
+    let west = "[clusters.west-1]\nserver = \"https://127.0.0.1:1\"\nstrategy = \"exchange\"\nrealm = \"west\"\n\
+                audiences = [\"kubernetes-west-1\"]\nscope = \"k8s-west-1\"\n";
     [
         &format!(
             "[server]\nresource = \"{RESOURCE}\"\nhome_realms = [\"corp\", \"west\"]\ntls_terminated_upstream = true\n"
@@ -119,9 +131,9 @@ fn configuration(keycloak: &Keycloak) -> String {
         &realm("plant", "client_secret_post", "plant.secret"),
         &realm("west", "client_secret_basic", "corp.secret"),
         "[links.corp-plant]\nfrom = \"corp\"\nto = \"plant\"\nrequest = { scope = \"access-plant\" }\n",
-        &cluster("corp-1", "strategy = \"exchange\"\nrealm = \"corp\""),
-        &cluster("west-1", "strategy = \"exchange\"\nrealm = \"west\""),
-        &cluster("plant-1", "strategy = \"chain\"\nrealm = \"plant\"\nlink = \"corp-plant\""),
+        &cluster(&clusters[0], "strategy = \"exchange\"\nrealm = \"corp\""),
+        west,
+        &cluster(&clusters[1], "strategy = \"chain\"\nrealm = \"plant\"\nlink = \"corp-plant\""),
     ]
     .map(|part: &str| format!("{part}\n"))
     .concat()
@@ -134,6 +146,7 @@ async fn empty_realms_of_a_real_keycloak_are_set_up() {
     an_administrator_who_may_not_is_told_why(&set).await.unwrap();
     a_pair_is_set_up_once(&set).await.unwrap();
     a_token_is_chained(&set).await.unwrap();
+    kubeferry_calls_clusters_of_both_realms(&set).await.unwrap();
     a_change_by_hand_is_found_and_mended(&set).await.unwrap();
     clients_register_themselves_when_asked_for(&set).await.unwrap();
     the_printed_steps_do_the_same(&set).await.unwrap();
@@ -260,6 +273,27 @@ async fn a_token_is_chained(set: &Set) -> anyhow::Result<()> {
     let issued = claims(issued)?;
     ensure!(issued["iss"] == keycloak.issuer("plant").as_str() && issued["aud"] == "kubernetes-plant-1", "{issued}");
     ensure!(issued["preferred_username"] == "alice" && issued["groups"] == json!(["operators"]), "{issued}");
+    Ok(())
+}
+
+/// kubeferry itself obtains what it sends, by both strategies: it checks each token before it sends it, and what arrives is
+/// another one than the person's.
+async fn kubeferry_calls_clusters_of_both_realms(set: &Set) -> anyhow::Result<()> {
+    let inbound = set.keycloak.login("corp", "mcp-client", "alice").await?;
+    let file = set.file("token", &inbound)?;
+    let mut seen = Vec::new();
+    for cluster in &set.clusters {
+        let at = format!("cluster={}", cluster.name());
+        let call = ["--config", &set.config, "call", "--token-file", &file, "namespaces_list", &at];
+        let ran = ferry::run(&call, &[], None).await?;
+        let sent = cluster.token_digests();
+        ensure!(ran.code == 1 && sent.len() == 1, "{}: {ran:?}: {sent:?}", cluster.name());
+        seen.extend(sent);
+    }
+    seen.push(digest(&inbound));
+    seen.sort();
+    seen.dedup();
+    ensure!(seen.len() == 3, "each server gets a token of its own, and none the person's: {seen:?}");
     Ok(())
 }
 
