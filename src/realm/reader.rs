@@ -116,7 +116,8 @@ impl RealmReader {
         })
     }
 
-    /// The guarded client, for requests to addresses in [`RealmReader::metadata`] only: their host was checked there.
+    /// The guarded client, for requests to addresses in [`RealmReader::metadata`], whose host was checked there, and to those
+    /// that the operator named and the caller checked.
     ///
     /// # Errors
     /// When this host has no CA certificates and none are configured.

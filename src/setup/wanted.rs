@@ -96,6 +96,10 @@ pub struct Grant {
 /// With every mistake, by the key of the configuration or the option of the command line.
 pub fn wanted(config: &Config, asked: &Asked) -> Result<Vec<Side>, Vec<Problem>> {
     let mut problems = Vec::new();
+    if asked.jwks_url.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+        let fix = "write the address of the home realm's keys as the target realm's server reaches it";
+        problems.push(Problem::new("--jwks-url", "is not an https URL", fix));
+    }
     let home = realm(config, "--home", &asked.home, &mut problems);
     let target = asked.target.as_ref().map(|name| realm(config, "--target", name, &mut problems));
     let (Some(home), Ok(target)) = (home, target.map(|found| found.ok_or(())).transpose()) else {

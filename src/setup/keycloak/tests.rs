@@ -214,6 +214,8 @@ fn what_cannot_be_set_up_is_said_with_its_key() {
     ] {
         assert_eq!(problems(&text, &asked), said);
     }
+    let keys = Asked { jwks_url: Some("http://kc.example/keys".to_owned()), ..pair() };
+    assert!(problems(&both, &keys).starts_with("--jwks-url: is not an https URL"));
     let without =
         both.replace("client = { id = \"ferry\", auth = \"client_secret_post\", secret_file = \"plant.secret\" }", "");
     assert!(problems(&without, &pair()).starts_with("realms.plant.client: our client at this realm is missing"));
