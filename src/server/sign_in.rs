@@ -13,6 +13,9 @@ use crate::output::scrub_text;
 /// A token younger than this is not sent back to its realm.
 const YOUNG: Duration = Duration::from_secs(60);
 
+/// A token with less life than this left is not exchanged any more; a new one does help.
+const NEARLY_OVER: Duration = Duration::from_secs(15);
+
 /// Tells hop 1 from hop 2 that the person must sign in again, so that an answer which is not yet sent becomes a 401.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SignInCell(Arc<OnceLock<String>>);
@@ -58,9 +61,9 @@ pub(super) fn settle(
     failure
 }
 
-/// The age of a token that was issued a moment ago and has not ended.
+/// The age of a token that was issued a moment ago and is not about to end.
 fn young(principal: &Principal, now: SystemTime) -> Option<Duration> {
-    let ended = principal.expires.is_some_and(|end| end <= now);
+    let ended = principal.expires.is_some_and(|end| end <= now + NEARLY_OVER);
     // Issued in the future, as clocks differ, is young too.
     let age = now.duration_since(principal.issued?).unwrap_or_default();
     (age < YOUNG && !ended).then_some(age)
@@ -103,8 +106,10 @@ mod tests {
             assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("Ask the operator")), "{failure:?}");
             assert_eq!(cell.get(), None, "{issued}");
         }
-        let (_, cell) = settled(Some(30), 0, sign_in());
-        assert!(cell.get().is_some(), "a short-lived token that has ended: a new one does help");
+        for left in [0, 14] {
+            let (_, cell) = settled(Some(30), left, sign_in());
+            assert!(cell.get().is_some(), "a short-lived token that is over in {left} s: a new one does help");
+        }
     }
 
     #[test]

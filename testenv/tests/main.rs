@@ -219,6 +219,7 @@ scenarios! {
     ];
     crossing: [
         each_cluster_gets_a_token_of_its_own,
+        who_signed_out_is_asked_to_sign_in_again,
     ];
     connecting: [
         the_guide_says_what_clients_read,

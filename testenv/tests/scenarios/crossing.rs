@@ -6,11 +6,12 @@ use futures::future::try_join_all;
 use serde_json::json;
 use testenv::crossing::{CLIENT, Crossing, PLACES, Place};
 use testenv::ferry::Ferry;
-use testenv::mcp::{Client, Era};
+use testenv::mcp::{Client, Era, raw};
 use testenv::realm::{AuthMethod, GrantType, Realms, Style};
 use testenv::tap::digest;
+use testenv::world::RESOURCE;
 
-use crate::lab::bench::{good, names};
+use crate::lab::bench::{bad, good, names};
 use crate::lab::scene::Scene;
 
 /// alice reads all six clusters; each sees one token of hers that no other sees, made with the fewest requests.
@@ -34,6 +35,45 @@ pub async fn each_cluster_gets_a_token_of_its_own(scene: &Scene) -> anyhow::Resu
         assert_eq!(asked, 0, "{style:?}: no token was asked for again");
         scene.assert_no_secret(&ferry.log());
     }
+    Ok(())
+}
+
+/// Whoever signed out must sign in again: an older token is sent back to its realm by a 401. A young one is not, as its client
+/// would sign in for ever; nor is anybody where no status can change. What the answer says is done, and the call works.
+pub async fn who_signed_out_is_asked_to_sign_in_again(scene: &Scene) -> anyhow::Result<()> {
+    let crossing = Crossing::start().await?;
+    let text = crossing.config_text().replacen("[server]\n", "[server]\nlegacy_sessions = true\n", 1);
+    let [ferry, with_sessions] =
+        [Ferry::start(Some(&crossing.config()), &[]).await?, Ferry::start(Some(&crossing.config_of(&text)), &[]).await?];
+    let corp = || crossing.realms.token("corp", "alice", RESOURCE).audiences(&[RESOURCE, CLIENT]);
+    let [young, older] = [corp().mint(), corp().aged(61, 3600).mint()];
+    [&young, &older].into_iter().for_each(|token| scene.remember(token));
+    let in_a_session = Client::http(with_sessions.url(), Some(&older), Era::Legacy).await?;
+    crossing.realms.log_out("corp", "alice");
+    crossing.clear();
+
+    let question = json!({"cluster": "plant-1"});
+    let reply = raw::tools_call(ferry.url(), Some(&older), "namespaces_list", question.clone()).await?;
+    assert_eq!(reply.status, 401, "{}", reply.text);
+    let challenge = reply.header("www-authenticate");
+    assert!(challenge.contains("invalid_token") && challenge.contains("resource_metadata"), "{challenge}");
+    scene.assert_no_secret(&format!("{challenge}{}", reply.text));
+
+    let with_young = Client::http(ferry.url(), Some(&young), Era::Modern).await?;
+    for (client, says) in [(&with_young, "Ask the operator"), (&in_a_session, "sign in again")] {
+        let refused = bad(client, "namespaces_list", question.clone()).await?;
+        let code = refused.structured.map(|twin| twin["code"].clone());
+        assert_eq!(code, Some(json!("sign_in_again")), "{}", refused.text);
+        assert!(refused.text.contains(says), "{}", refused.text);
+        good(client, "clusters_list", json!({})).await?;
+    }
+    assert!(PLACES.iter().all(|place| crossing.tap(place.name).connections() == 0), "no cluster heard of it");
+
+    let again = crossing.token("corp", "alice");
+    scene.remember(&again);
+    let plant = PLACES.iter().find(|place| place.name == "plant-1").expect("plant-1 is a place");
+    namespaces(&Client::http(ferry.url(), Some(&again), Era::Modern).await?, plant).await?;
+    scene.assert_no_secret(&format!("{}{}", ferry.log(), with_sessions.log()));
     Ok(())
 }
 
