@@ -31,6 +31,7 @@ mod send;
 mod stream;
 mod table;
 mod transport;
+mod unaccepted;
 mod upstream;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use serde::Deserialize;
 
 use super::send::{Ask, Sender};
+use super::unaccepted;
 use crate::model::{Failure, FailureKind, LogicalCluster, WorkspacePath};
 
 #[derive(Deserialize)]
@@ -52,6 +53,9 @@ async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &st
         // A 401 says that the credential is not accepted here at all, which no other spelling of the address mends.
         Err(failure) if matches!(failure.code, "forbidden" | "not_found") => {
             return Err(unreadable(walked, child, &failure));
+        }
+        Err(failure) if failure.code == "cluster_rejected_credential" && failure.retry.is_some() => {
+            return Err(unaccepted::on_the_way(failure, walked));
         }
         Err(failure) => return Err(failure),
     };

@@ -19,6 +19,7 @@ use super::reply::{code, failure, unreachable};
 use super::retry;
 use super::stream::{End, Stream, Until};
 use super::transport::{Reply, Transport, TransportError};
+use super::unaccepted;
 use super::upstream::Upstream;
 use crate::model::{Access, Failure, FailureKind};
 use crate::policy::{Operation, Permit, Refusal};
@@ -121,13 +122,18 @@ impl Sender {
     fn verdict(&self, outcome: Result<Reply, TransportError>, operation: &Operation) -> Result<Reply, Failure> {
         match outcome {
             Ok(reply) if reply.head.status.is_success() => Ok(reply),
-            Ok(reply) => {
-                let refused = impersonation::refusal(&reply, &self.compiled.strategy.acts());
-                Err(refused.unwrap_or_else(|| failure(&reply, operation)))
-            }
+            Ok(reply) => Err(self.refusal(&reply, operation)),
             Err(error) => Err(unreachable(&error)),
         }
         .map_err(|failure| failure.target(self.permit.target().address().to_string()))
+    }
+
+    /// What an answer means that is no success.
+    fn refusal(&self, reply: &Reply, operation: &Operation) -> Failure {
+        let refused = impersonation::refusal(reply, &self.compiled.strategy.acts());
+        let failure = refused.unwrap_or_else(|| failure(reply, operation));
+        let permit = &self.permit;
+        unaccepted::explain(failure, permit.target(), permit.caller().principal(), permit.way())
     }
 
     fn count(&self, operation: &Operation, outcome: Result<StatusCode, &TransportError>, sent: Instant) {

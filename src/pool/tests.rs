@@ -51,7 +51,7 @@ fn counting_at(listener: TcpListener) -> (String, Arc<AtomicUsize>) {
     (url, count)
 }
 
-fn entry(server: &str) -> Entry {
+pub(super) fn entry(server: &str) -> Entry {
     Entry {
         name: ClusterName::parse("c1").unwrap(),
         aliases: vec![],
@@ -76,7 +76,7 @@ fn entry(server: &str) -> Entry {
     }
 }
 
-fn compiled(entry: &Entry) -> (Arc<Cluster>, Compiled) {
+pub(super) fn compiled(entry: &Entry) -> (Arc<Cluster>, Compiled) {
     let context = CompileContext { home_realms: vec![RealmName::parse("corp").unwrap()], ..CompileContext::default() };
     let compiled = credential::compile(entry, &context).unwrap();
     let cluster = Cluster {
@@ -101,7 +101,7 @@ fn compiled(entry: &Entry) -> (Arc<Cluster>, Compiled) {
     (Arc::new(cluster), compiled)
 }
 
-fn caller() -> Caller {
+pub(super) fn caller() -> Caller {
     let principal = Principal {
         realm: RealmName::parse("corp").unwrap(),
         iss: "https://corp.example".into(),

@@ -154,12 +154,45 @@ impl Kcp {
     /// # Errors
     /// When kcp refuses it, or it is not ready within two minutes.
     pub async fn create_workspace_of_type(&self, parent: &str, name: &str, kind: &str) -> anyhow::Result<String> {
+        self.create_workspace_of(parent, name, json!({"name": kind, "path": "root"})).await
+    }
+
+    /// Makes a workspace that accepts the tokens of `issuer` beside those that all workspaces accept, and returns its
+    /// logical cluster once it is ready. Type and configuration have its name too and are in `parent`.
+    ///
+    /// Needs the feature gate `WorkspaceAuthentication`. `audiences` of the issuer are what it accepts there.
+    ///
+    /// # Errors
+    /// When kcp refuses one of them, or the workspace is not ready within two minutes.
+    pub async fn create_world(&self, parent: &str, name: &str, issuer: &JwtIssuer) -> anyhow::Result<String> {
+        let objects = [
+            json!({
+                "apiVersion": "tenancy.kcp.io/v1alpha1",
+                "kind": "WorkspaceAuthenticationConfiguration",
+                "metadata": {"name": name},
+                "spec": {"jwt": [issuer.authenticator()]},
+            }),
+            json!({
+                "apiVersion": "tenancy.kcp.io/v1alpha1",
+                "kind": "WorkspaceType",
+                "metadata": {"name": name},
+                "spec": {
+                    "extend": {"with": [{"name": "universal", "path": "root"}]},
+                    "authenticationConfigurations": [{"name": name}],
+                },
+            }),
+        ];
+        self.apply(parent, &objects).await.with_context(|| format!("the type of {parent}:{name}"))?;
+        self.create_workspace_of(parent, name, json!({"name": name, "path": parent})).await
+    }
+
+    async fn create_workspace_of(&self, parent: &str, name: &str, kind: Value) -> anyhow::Result<String> {
         let what = format!("workspace {parent}:{name}");
         let workspace = json!({
             "apiVersion": "tenancy.kcp.io/v1alpha1",
             "kind": "Workspace",
             "metadata": {"name": name},
-            "spec": {"type": {"name": kind, "path": "root"}},
+            "spec": {"type": kind},
         });
         let client = self.admin(parent);
         client.apply(&[workspace]).await.with_context(|| what.clone())?;

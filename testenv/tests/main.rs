@@ -29,6 +29,7 @@ mod lab {
 /// What only real control planes do; each test starts its own.
 mod planes {
     mod impersonation;
+    mod worlds;
 }
 
 mod scenarios {

@@ -17,6 +17,8 @@ pub struct JwtIssuer {
     pub groups: Option<Claim>,
     /// The claim that holds the user's UID.
     pub uid: Option<String>,
+    /// Where the discovery document is when it is not below `url`; it must name `url` all the same.
+    pub discovery_url: Option<String>,
 }
 
 /// A claim of a token and what is put before its value.
@@ -50,10 +52,12 @@ impl JwtIssuer {
             username: Claim::new("sub", prefix),
             groups: Some(Claim::new("groups", prefix)),
             uid: None,
+            discovery_url: None,
         }
     }
 
-    fn authenticator(&self) -> Value {
+    /// The entry of `jwt` in an AuthenticationConfiguration, and in kcp's WorkspaceAuthenticationConfiguration.
+    pub(crate) fn authenticator(&self) -> Value {
         let mut mappings = json!({"username": self.username.mapping()});
         if let Some(groups) = &self.groups {
             mappings["groups"] = groups.mapping();
@@ -61,15 +65,16 @@ impl JwtIssuer {
         if let Some(uid) = &self.uid {
             mappings["uid"] = json!({"claim": uid});
         }
-        json!({
-            "issuer": {
-                "url": self.url,
-                "certificateAuthority": self.ca_pem,
-                "audiences": self.audiences,
-                "audienceMatchPolicy": "MatchAny",
-            },
-            "claimMappings": mappings,
-        })
+        let mut issuer = json!({
+            "url": self.url,
+            "certificateAuthority": self.ca_pem,
+            "audiences": self.audiences,
+            "audienceMatchPolicy": "MatchAny",
+        });
+        if let Some(elsewhere) = &self.discovery_url {
+            issuer["discoveryURL"] = json!(elsewhere);
+        }
+        json!({"issuer": issuer, "claimMappings": mappings})
     }
 }
 
