@@ -12,6 +12,7 @@ use super::Environment;
 use super::view::{quoted, quoted_key};
 
 mod access;
+mod exchange;
 mod listener;
 mod policy;
 

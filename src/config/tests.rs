@@ -42,7 +42,7 @@ fn the_samples_are_valid() {
     let plant = two.clusters.iter().find(|entry| entry.name.as_str() == "plant-1").unwrap();
     assert_eq!(
         (plant.settings.strategy.as_str(), plant.settings.expect_username.as_deref(), plant.tier.word()),
-        ("passthrough", Some("plant:{username}"), "prod")
+        ("chain", Some("plant:{username}"), "prod")
     );
     assert_eq!(plant.origin.as_deref(), Some("clusters.plant-1"));
     assert_eq!(two.binds.first().unwrap().matches.host.as_deref(), Some("127.0.0.1"));
@@ -72,7 +72,7 @@ async fn the_samples_become_an_inventory() {
     insta::assert_debug_snapshot!(seen, @r##"
 {
     "local.toml": "arn-aws-eks-eu-central-1-123456789012-cluster-prod=local kind-dev=local",
-    "two-realms.toml": "corp-1=passthrough kcp-eu=passthrough plant-1=passthrough arn-aws-eks-eu-central-1-123456789012-cluster-prod=none kind-dev=impersonate",
+    "two-realms.toml": "corp-1=exchange kcp-eu=exchange plant-1=chain arn-aws-eks-eu-central-1-123456789012-cluster-prod=none kind-dev=impersonate",
 }
 "##);
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
+use super::exchange::{Carried, Exchange};
 use super::{From, Ours, list};
 use crate::config::urls::https_url;
 use crate::kubeconfig::{Kubeconfig, ServerUrl};
@@ -21,12 +22,14 @@ pub(super) struct Access {
     pub realm: bool,
 }
 
-/// How a token for a cluster is had there.
+/// How a token for a cluster is had.
 enum Way {
     /// The caller's own.
     Own,
-    /// By an exchange that this version does not have.
-    Exchange,
+    /// By an exchange.
+    Exchange(Carried),
+    /// In no way that is carried over.
+    None,
 }
 
 pub(super) fn access(from: &mut From<'_>, ours: &mut Ours) -> Access {
@@ -36,7 +39,7 @@ pub(super) fn access(from: &mut From<'_>, ours: &mut Ours) -> Access {
     let mode = from.text("cluster_auth_mode");
     let strategy = from.text("cluster_provider_strategy");
     let kubeconfig = from.text("kubeconfig");
-    let exchange = exchange(from);
+    let exchange = Exchange::take(from);
     oauth_remains(from);
     let ca = from.text("certificate_authority");
     if required {
@@ -59,56 +62,20 @@ pub(super) fn access(from: &mut From<'_>, ours: &mut Ours) -> Access {
         from.leave("cluster_auth_mode", what, "bind the clusters by impersonate, so that each caller is who they are");
     }
     let shared = mode.as_deref() == Some("kubeconfig");
-    let way = if exchange || shared { Way::Exchange } else { Way::Own };
+    let way = match exchange {
+        None if shared => Way::None,
+        None => Way::Own,
+        Some(exchange) if !realm => {
+            exchange.unused(from);
+            Way::None
+        }
+        Some(exchange) => {
+            let carried = exchange.carry(from, ours, &format!("realms.{REALM}"), audience.as_deref());
+            carried.filter(|_| !shared).map_or(Way::None, Way::Exchange)
+        }
+    };
     clusters(from, ours, &Fleet { realm, way, audience, strategy, kubeconfig });
     Access { realm }
-}
-
-/// Keys of token exchange, old and new. True when any asks for one.
-fn exchange(from: &mut From<'_>) -> bool {
-    const OLD: [&str; 9] = [
-        "token_exchange_strategy",
-        "sts_client_id",
-        "sts_client_secret",
-        "sts_audience",
-        "sts_scopes",
-        "sts_auth_style",
-        "sts_client_cert_file",
-        "sts_client_key_file",
-        "sts_federated_token_file",
-    ];
-    let is_set = |value: &Value| !matches!(value, Value::String(text) if text.is_empty());
-    let mut asked = false;
-    for key in OLD {
-        if !from.take(key).is_some_and(|value| is_set(&value)) {
-            continue;
-        }
-        asked |= key != "sts_auth_style" && key != "sts_scopes";
-        let fix = match key {
-            "sts_client_secret" => {
-                "put the secret into a file of its own, and name it in [realms.oidc.client] as secret_file, with auth = \"client_secret_post\""
-            }
-            "sts_client_id" => "write it as id in [realms.oidc.client]",
-            "sts_client_key_file" => "name it in [realms.oidc.client] as key_file, with auth = \"private_key_jwt\"",
-            "sts_federated_token_file" => {
-                "name it in [realms.oidc.client] as token_file, with auth = \"federated_file\""
-            }
-            "sts_audience" => "it becomes audiences = [\"…\"] of the cluster",
-            "sts_scopes" => "they become scope = \"…\" of the cluster",
-            _ => "nothing for now",
-        };
-        from.leave(key, "token exchange is not in this version; the clusters stay unbound until it is", fix);
-    }
-    if let Some(Value::Table(keys)) = from.take("token_exchange") {
-        asked = true;
-        let names: Vec<&str> = keys.keys().map(String::as_str).collect();
-        let what = format!(
-            "token exchange is not in this version ({}); the clusters stay unbound until it is",
-            names.join(", ")
-        );
-        from.leave("token_exchange", what, "keep it at hand for [realms.oidc.client] and strategy = \"exchange\"");
-    }
-    asked
 }
 
 fn oauth_remains(from: &mut From<'_>) {
@@ -291,7 +258,7 @@ fn files(from: &From<'_>, fleet: &Fleet) -> Vec<PathBuf> {
 
 /// How callers reach what `table` is about.
 fn way(from: &mut From<'_>, ours: &mut Ours, table: &str, fleet: &Fleet) {
-    match fleet.way {
+    match &fleet.way {
         Way::Own => {
             ours.set(table, "strategy", "passthrough");
             ours.set(table, "realm", REALM);
@@ -301,7 +268,15 @@ fn way(from: &mut From<'_>, ours: &mut Ours, table: &str, fleet: &Fleet) {
                 "the caller's own token goes to every cluster, as there; MCP forbids it, so this is an opt-in here";
             from.leave("cluster_auth_mode", what, "give each cluster an audience of its own where the realm can");
         }
-        Way::Exchange => ours.set(table, "strategy", "none"),
+        Way::Exchange(Carried { audience, scope }) => {
+            ours.set(table, "strategy", "exchange");
+            ours.set(table, "realm", REALM);
+            ours.set(table, "audiences", list([audience]));
+            if let Some(scope) = scope {
+                ours.set(table, "scope", scope.as_str());
+            }
+        }
+        Way::None => ours.set(table, "strategy", "none"),
     }
 }
 

@@ -12,6 +12,7 @@ fn folder() -> tempfile::TempDir {
     for name in [PEM, "tls.crt", "ca.crt"] {
         std::fs::write(folder.path().join(name), made.cert.pem()).unwrap();
     }
+    std::fs::write(folder.path().join("oidc-client.secret"), "not-a-secret").unwrap();
     std::fs::write(folder.path().join("tls.key"), made.signing_key.serialize_pem()).unwrap();
     let kubeconfig = "current-context: kcp\ncontexts: [{name: kcp, context: {cluster: kcp, user: u}}]\n\
         clusters: [{name: kcp, cluster: {server: 'https://api.kcp.example:6443', certificate-authority: ca.crt}}]\nusers: [{name: u, user: {token: hunter2}}]\n";
@@ -107,33 +108,62 @@ rate_limit_rps = 2.5
     assert_eq!((config.limits.calls.per_second, config.limits.calls.burst), (2, 10));
 }
 
+/// What is before any exchange.
+const SIGN_IN: &str = "require_oauth = true\nauthorization_url = \"https://kc.example/realms/a\"\noauth_audience = \"mcp\"\n\
+    kubeconfig = \"kubeconfig\"\nport = \"8443\"\ntls_cert = \"tls.crt\"\ntls_key = \"tls.key\"\nrequire_tls = true\n";
+
 #[test]
-fn an_exchange_leaves_clusters_unbound_and_shows_no_secret() {
-    let text = r#"
-require_oauth = true
-authorization_url = "https://kc.example/realms/a"
-oauth_audience = "mcp"
-sts_client_id = "mcp"
-sts_client_secret = "hunter2"
-sts_audience = "kubernetes"
-kubeconfig = "kubeconfig"
-port = "8443"
-tls_cert = "tls.crt"
-tls_key = "tls.key"
-require_tls = true
-[token_exchange]
-strategy = "rfc8693"
-[token_exchange.client_auth]
-client_secret = "hunter2"
-"#;
-    let (imported, config) = check(text);
-    assert!(!imported.toml.contains("hunter2") && !format!("{imported:?}").contains("hunter2"), "{}", imported.toml);
-    assert!(
-        keys(&imported).starts_with(&["sts_client_id", "sts_client_secret", "sts_audience", "token_exchange"][..3])
-    );
-    assert!(keys(&imported).contains(&"token_exchange"));
-    assert_eq!(config.binds[0].settings.strategy, "none");
-    assert!(config.server.tls.is_some() && config.server.listen.to_string() == "0.0.0.0:8443");
+fn an_exchange_becomes_our_client_and_shows_no_secret() {
+    let old = "sts_client_id = \"mcp\"\nsts_client_secret = \"hunter2\"\nsts_audience = \"kubernetes\"\nsts_scopes = [\"openid\", \"k8s\"]\n";
+    let new = "[token_exchange]\nstrategy = \"rfc8693\"\naudience = \"kubernetes\"\nscopes = [\"openid\", \"k8s\"]\n\
+        [token_exchange.client_auth]\nclient_id = \"mcp\"\nclient_secret = \"hunter2\"\nmethod = \"client_secret_basic\"\n";
+    for (keys_there, auth) in [(old, "client_secret_post"), (new, "client_secret_basic")] {
+        let (imported, config) = check(&format!("{SIGN_IN}{keys_there}"));
+        assert!(
+            !imported.toml.contains("hunter2") && !format!("{imported:?}").contains("hunter2"),
+            "{}",
+            imported.toml
+        );
+        let client = config.realms[0].client.as_ref().unwrap();
+        assert_eq!((client.id.as_str(), client.auth.as_str()), ("mcp", auth));
+        assert!(client.secret_file.as_ref().is_some_and(|file| file.ends_with("oidc-client.secret")));
+        let bound = &config.binds[0].settings;
+        assert_eq!((bound.strategy.as_str(), bound.audiences.as_slice()), ("exchange", &["kubernetes".to_owned()][..]));
+        assert_eq!(bound.scope.as_deref(), Some("openid k8s"));
+        assert!(config.server.tls.is_some() && config.server.listen.to_string() == "0.0.0.0:8443");
+        let said: Vec<String> = imported.left.iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|line| line.contains("put the secret alone into")), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("one audience")), "{said:?}");
+    }
+    let file = "[token_exchange]\naudience = \"kubernetes\"\n[token_exchange.client_auth]\nclient_id = \"mcp\"\nmethod = \"jwt_file\"\ntoken_file = \"/run/token\"\n";
+    let (_, config) = check(&format!("{SIGN_IN}{file}"));
+    let client = config.realms[0].client.as_ref().unwrap();
+    assert_eq!((client.auth.as_str(), client.token_file.as_deref()), ("federated_file", Some(Path::new("/run/token"))));
+}
+
+#[test]
+fn an_exchange_that_cannot_be_carried_over_leaves_clusters_unbound() {
+    for (keys_there, why) in [
+        ("sts_client_secret = \"hunter2\"\nsts_audience = \"k\"\n", "needs a client id"),
+        ("sts_client_id = \"c\"\nsts_audience = \"k\"\n", "no client authentication"),
+        (
+            "sts_client_id = \"c\"\nsts_client_secret = \"hunter2\"\nsts_audience = \"mcp\"\n",
+            "could use its tokens here",
+        ),
+        (
+            "token_exchange_strategy = \"entra-obo\"\nsts_client_id = \"c\"\nsts_client_secret = \"hunter2\"\nsts_audience = \"k\"\n",
+            "only that of RFC 8693",
+        ),
+        ("sts_client_id = \"c\"\nsts_auth_style = \"assertion\"\nsts_audience = \"k\"\n", "needs its key_file"),
+    ] {
+        let (imported, config) = check(&format!("{SIGN_IN}{keys_there}"));
+        assert_eq!(config.binds[0].settings.strategy, "none", "{}", imported.toml);
+        assert!(config.realms[0].client.is_none() && !imported.toml.contains("hunter2"), "{}", imported.toml);
+        let said = imported.left.iter().find(|left| left.key == "sts_client_id").unwrap();
+        assert!(said.what.contains(why) && said.what.contains("stay unbound"), "{said}");
+    }
+    let (imported, _) = check("kubeconfig = \"kubeconfig\"\nsts_client_id = \"c\"\nsts_audience = \"k\"\n");
+    assert!(keys(&imported).contains(&"sts_client_id"), "{:?}", keys(&imported));
 }
 
 #[test]
