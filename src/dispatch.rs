@@ -79,11 +79,18 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
     let principal = Arc::clone(caller.principal());
     let cx = Cx { local: principal.owns_this_machine(), principal, presentation: taken.list.presentation(), page };
     let noted = notes(&caller, target.as_ref());
-    let client = match target {
-        Some(target) => Some(connect(&live, caller.clone(), entry, target, deadline).await?),
-        None => None,
+    let output = match (&entry.run, target) {
+        (Run::Look(tool), Some(target)) => {
+            let route = live.pool.route(&target.cluster.key, &caller).await?;
+            let route = route.ok_or_else(|| Failure::internal("a visible cluster has no destination"))?;
+            tool.look(&cx, &target, &route, taken.own)?
+        }
+        (_, Some(target)) => {
+            let client = connect(&live, caller.clone(), entry, target, deadline).await?;
+            run_tool(&live, entry, &cx, Some(&client), taken.own).await?
+        }
+        (_, None) => run_tool(&live, entry, &cx, None, taken.own).await?,
     };
-    let output = run_tool(&live, entry, &cx, client.as_ref(), taken.own).await?;
     let output = noted.into_iter().fold(output, Output::note);
     present(output, &cx.presentation, &live, &bound)
 }
@@ -124,7 +131,7 @@ async fn run_tool(
     let visible = || Policy::visible(&cx.principal, live.inventory.iter());
     match (&entry.run, client) {
         (Run::Tool(tool), Some(client)) => tool.call(cx, client, own).await,
-        (Run::Tool(_), None) => Err(Failure::internal("a tool with a target ran without one")),
+        (Run::Tool(_) | Run::Look(_), _) => Err(Failure::internal("a tool with a target ran without one")),
         (Run::Query(query), _) => query.query(cx, &visible(), own),
         (Run::Either(either), client) => either.call(cx, &visible(), client, own).await,
     }

@@ -27,6 +27,7 @@ mod openapi;
 mod place;
 mod reply;
 mod retry;
+mod route;
 mod send;
 mod stream;
 mod table;
@@ -42,6 +43,7 @@ pub use examine::{Gateway, Presence, presence};
 pub use items::Items;
 pub use log::{FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};
+pub use route::{Keeping, Route};
 
 use caches::Caches;
 use credential::Compiled;

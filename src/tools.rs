@@ -1,8 +1,8 @@
 //! What a tool is, and the catalog of all of them.
 //!
-//! A tool is a unit struct with one of three traits, by what it needs: [`Tool`] (one target), [`Query`] (the list of
-//! clusters that the caller sees) or [`Either`] (a target if the caller names one). It gets typed arguments and never a
-//! token. A new tool is one file and one line in its toolset's `entries`.
+//! A tool is a unit struct with one of four traits, by what it needs: [`Tool`] (one target), [`Query`] (the list of
+//! clusters that the caller sees), [`Either`] (a target if the caller names one) or [`Look`] (the way to one target, which
+//! is not taken). It gets typed arguments and never a token. A new tool is one file and one line in its toolset's `entries`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::model::{Access, Failure, Principal, Problem, ToolRef, names};
+use crate::model::{Access, Failure, Principal, Problem, Target, ToolRef, names};
 use crate::output::{Output, Page, Presentation};
 use crate::policy::Visible;
-use crate::pool::ClusterClient;
+use crate::pool::{ClusterClient, Route};
 
 mod age;
 mod anomalies;
@@ -36,7 +36,7 @@ mod schema;
 #[cfg(test)]
 pub(crate) mod panics;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use arguments::ListArguments;
 
@@ -154,6 +154,20 @@ pub trait Either: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Output, Failure>> + Send;
 }
 
+/// A tool that looks at the way to one target and does not take it.
+pub trait Look: Send + Sync + 'static {
+    /// What is known of it.
+    const SPEC: Spec;
+    /// Its own arguments, `deny_unknown_fields`.
+    type Args: DeserializeOwned + JsonSchema + Send;
+
+    /// Answers.
+    ///
+    /// # Errors
+    /// When the arguments are wrong.
+    fn look(&self, cx: &Cx, target: &Target, route: &Route, args: Self::Args) -> Result<Output, Failure>;
+}
+
 /// The object-safe twin of [`Tool`].
 pub trait ErasedTool: Send + Sync {
     /// Reads the arguments and calls.
@@ -186,6 +200,15 @@ pub trait ErasedEither: Send + Sync {
     ) -> BoxFuture<'a, Result<Output, Failure>>;
 }
 
+/// The object-safe twin of [`Look`].
+pub trait ErasedLook: Send + Sync {
+    /// Reads the arguments and answers.
+    ///
+    /// # Errors
+    /// When the arguments are wrong.
+    fn look(&self, cx: &Cx, target: &Target, route: &Route, args: JsonObject) -> Result<Output, Failure>;
+}
+
 /// How a tool runs. `args` are its own arguments only: the dispatcher took its own off.
 pub enum Run {
     /// With one target.
@@ -194,6 +217,8 @@ pub enum Run {
     Query(Box<dyn ErasedQuery>),
     /// With or without.
     Either(Box<dyn ErasedEither>),
+    /// With the way to one target, which is not taken.
+    Look(Box<dyn ErasedLook>),
 }
 
 /// A tool in the catalog.
@@ -240,6 +265,18 @@ impl Entry {
         let own = schema::own::<T::Args>();
         let schema = schema::published(&T::SPEC, own.clone());
         Self { spec: &T::SPEC, schema: Arc::new(schema), run: Run::Query(Box::new(Erased(tool, own))) }
+    }
+
+    fn look<T: Look>(tool: T) -> Self {
+        struct Erased<T>(T, JsonObject);
+        impl<T: Look> ErasedLook for Erased<T> {
+            fn look(&self, cx: &Cx, target: &Target, route: &Route, args: JsonObject) -> Result<Output, Failure> {
+                self.0.look(cx, target, route, arguments::read(args, &self.1)?)
+            }
+        }
+        let own = schema::own::<T::Args>();
+        let schema = schema::published(&T::SPEC, own.clone());
+        Self { spec: &T::SPEC, schema: Arc::new(schema), run: Run::Look(Box::new(Erased(tool, own))) }
     }
 
     fn either<T: Either>(tool: T) -> Self {

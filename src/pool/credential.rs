@@ -33,6 +33,7 @@ mod none;
 mod oauth;
 mod passthrough;
 mod shared;
+mod step;
 mod template;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod contract;
 pub use expectation::Expectation;
 pub use keep::{Kept, Minting};
 pub use oauth::{AuthenticationError, Leg, RealmClient, Refusal};
+pub use step::{Asks, Step};
 
 /// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches
 /// it (and `examine`, kubeferry's own to a review of itself), and only to a request of the cluster that it was obtained
@@ -340,6 +342,14 @@ pub trait Strategy: Send + Sync + fmt::Debug {
         caller: &'a Caller,
         minting: &'a Minting,
     ) -> BoxFuture<'a, Result<Credential, CredentialError>>;
+
+    /// The way to the credential in words, for `principal`: plain data without a secret. Nothing is sent.
+    fn explain(&self, principal: &Principal) -> Vec<Step>;
+
+    /// The requests to realms that the way has, without a caller's part in them.
+    fn asks(&self) -> Vec<Asks> {
+        Vec::new()
+    }
 
     /// True when a credential is issued by a realm for one caller and one cluster, and so is kept by [`Kept`].
     fn is_minted(&self) -> bool {

@@ -1,4 +1,6 @@
-//! The toolset `fleet`: which clusters there are, and who the caller is there.
+//! The toolset `fleet`: which clusters there are, who the caller is there, and by which way.
+
+use std::time::Duration;
 
 use crate::model::{ClusterName, Principal};
 use crate::policy::{Seen, Visible};
@@ -6,11 +8,15 @@ use crate::policy::{Seen, Visible};
 use super::Entry;
 
 mod clusters;
+mod explain;
 mod whoami;
+
+/// Names that one line lists, at most.
+const MAX_NAMES: usize = 20;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::query(clusters::ClustersList), Entry::either(whoami::Whoami)]
+    vec![Entry::look(explain::AuthExplain), Entry::query(clusters::ClustersList), Entry::either(whoami::Whoami)]
 }
 
 /// The cluster that a read without a target goes to.
@@ -56,4 +62,36 @@ fn singled_out<'a>(principal: &Principal, visible: &'a Visible) -> Option<&'a Se
         }
     }
     found
+}
+
+/// The lines that say something.
+fn text<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    lines.filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}: {value}\n")).collect()
+}
+
+fn listed(names: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = names.collect();
+    let shown = all.get(..MAX_NAMES).unwrap_or(&all).join(", ");
+    if all.len() > MAX_NAMES { format!("{shown} and {} more", all.len() - MAX_NAMES) } else { shown }
+}
+
+fn in_words(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{in_words, listed};
+
+    #[test]
+    fn long_lists_and_times_are_short() {
+        assert!(listed((0..25).map(|at| at.to_string())).ends_with("18, 19 and 5 more"));
+        assert_eq!(in_words(Duration::from_secs(3599)), "59 min");
+    }
 }

@@ -43,9 +43,12 @@ pub(super) fn published(spec: &Spec, mut schema: JsonObject) -> JsonObject {
     schema
 }
 
-/// An optional argument may be left out; that it may also be null need not be said.
+/// An optional argument may be left out; that it may also be null need not be said, nor that a count is not negative.
 fn shorten(property: &mut Value) {
     let Some(property) = property.as_object_mut() else { return };
+    if property.get("minimum") == Some(&json!(0)) {
+        property.remove("minimum");
+    }
     for word in ["default", "format", "title"] {
         property.remove(word);
     }

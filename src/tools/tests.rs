@@ -22,11 +22,11 @@ fn catalog() -> Catalog {
     Catalog::new(&[]).unwrap()
 }
 
-fn realm(name: &str) -> RealmName {
+pub(crate) fn realm(name: &str) -> RealmName {
     RealmName::parse(name).unwrap()
 }
 
-fn principal(realm_name: &str, audiences: &[&str]) -> Principal {
+pub(crate) fn principal(realm_name: &str, audiences: &[&str]) -> Principal {
     Principal {
         realm: realm(realm_name),
         iss: format!("https://{realm_name}.example"),
@@ -45,7 +45,7 @@ fn principal(realm_name: &str, audiences: &[&str]) -> Principal {
     }
 }
 
-fn cluster(name: &str, realms: &[&str], way: &Way, change: impl FnOnce(&mut Cluster)) -> Arc<Cluster> {
+pub(crate) fn cluster(name: &str, realms: &[&str], way: &Way, change: impl FnOnce(&mut Cluster)) -> Arc<Cluster> {
     let mut cluster = Cluster {
         name: ClusterName::parse(name).unwrap(),
         aliases: vec![],
@@ -109,7 +109,7 @@ fn the_catalog_is_sound() {
             assert_eq!(spec.read_only(), spec.access == Access::Read);
             assert!(!spec.read_only() || (spec.idempotent && !spec.destructive()), "{}", spec.name);
             let need = match &entry.run {
-                Run::Tool(_) => TargetNeed::One,
+                Run::Tool(_) | Run::Look(_) => TargetNeed::One,
                 Run::Query(_) => TargetNeed::None,
                 Run::Either(_) => TargetNeed::Optional,
             };

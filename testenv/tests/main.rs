@@ -33,6 +33,7 @@ mod planes {
 }
 
 mod scenarios {
+    pub mod auth_explain;
     pub mod commands;
     pub mod configuration;
     pub mod conformance;
@@ -209,6 +210,10 @@ scenarios! {
         a_log_is_read_and_searched,
         a_log_is_followed_for_a_time,
         a_log_without_its_node_names_the_node,
+    ];
+    auth_explain: [
+        the_way_is_told_and_not_taken,
+        a_way_across_realms_is_told_in_words,
     ];
     explain: [
         fields_of_a_kind_are_explained,

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use super::oauth::{Expected, Issued, Leg, RealmClient, Refusal, Request};
-use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, minted, problem};
+use super::{Asks, CompileContext, Credential, CredentialError, Draft, Minting, Step, Strategy, minted, problem};
 use crate::inventory::Entry;
-use crate::model::{Caller, ClusterKey, KeyHasher, Problem, Reach, Secret, Way};
+use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, Secret, Way};
 use crate::realm::RealmError;
 
 /// A grant that lives longer could be kept and used by whoever sees it.
@@ -125,6 +125,28 @@ impl Chain {
     }
 }
 
+impl Chain {
+    /// What the two legs ask for, whoever the caller is.
+    fn both(&self) -> [Asks; 2] {
+        let [audience] = self.grant_audience.clone();
+        let first = Asks {
+            leg: Leg::Grant,
+            client: self.home.clone(),
+            audiences: vec![audience.clone()],
+            audience: Some(audience),
+            scope: self.grant_scope.clone(),
+        };
+        let second = Asks {
+            leg: Leg::Bearer,
+            client: self.target.clone(),
+            audience: None,
+            scope: self.scope.clone(),
+            audiences: self.audiences.clone(),
+        };
+        [first, second]
+    }
+}
+
 impl Strategy for Chain {
     fn credential<'a>(
         &'a self,
@@ -156,6 +178,24 @@ impl Strategy for Chain {
 
     fn is_minted(&self) -> bool {
         true
+    }
+
+    fn explain(&self, _principal: &Principal) -> Vec<Step> {
+        let [first, second] = self.both();
+        let sub = "the subject is yours".to_owned();
+        let life = format!("it lives {} min at most", MAX_GRANT_LIFE.as_secs() / 60);
+        let grant = minted::checks(self.home.issuer(), &self.grant_audience, [sub, life]);
+        let account = "its account there is the one that you had before".to_owned();
+        let token = minted::checks(self.target.issuer(), &self.audiences, [account]);
+        vec![
+            Step::asks("token exchange (RFC 8693) of your token for a grant", first, grant),
+            Step::asks("that grant, once, for a token (jwt-bearer, RFC 7523)", second, token),
+            Step::bearer(),
+        ]
+    }
+
+    fn asks(&self) -> Vec<Asks> {
+        self.both().into()
     }
 }
 

@@ -22,6 +22,7 @@ fn realm(name: &str) -> RealmName {
     RealmName::parse(name).unwrap()
 }
 
+mod explained;
 mod minted;
 
 use minted::Lab;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::oauth::{Expected, Leg, RealmClient, Request};
-use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, minted, problem};
+use super::{Asks, CompileContext, Credential, CredentialError, Draft, Minting, Step, Strategy, minted, problem};
 use crate::inventory::Entry;
-use crate::model::{Caller, ClusterKey, KeyHasher, Problem, Reach, Way};
+use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, Way};
 
 #[derive(Debug)]
 struct Exchange {
@@ -44,6 +44,14 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
     })
 }
 
+impl Exchange {
+    fn leg(&self) -> Asks {
+        let (audience, scope) = (self.audiences.first().cloned(), self.scope.clone());
+        let audiences = self.audiences.clone();
+        Asks { leg: Leg::Exchange, client: self.client.clone(), audience, scope, audiences }
+    }
+}
+
 impl Strategy for Exchange {
     fn credential<'a>(
         &'a self,
@@ -74,5 +82,15 @@ impl Strategy for Exchange {
 
     fn is_minted(&self) -> bool {
         true
+    }
+
+    fn explain(&self, _principal: &Principal) -> Vec<Step> {
+        let sub = "the subject is yours".to_owned();
+        let checks = minted::checks(self.client.issuer(), &self.audiences, [sub]);
+        vec![Step::asks("token exchange (RFC 8693) of your token", self.leg(), checks), Step::bearer()]
+    }
+
+    fn asks(&self) -> Vec<Asks> {
+        vec![self.leg()]
     }
 }

@@ -11,7 +11,8 @@ use super::expectation::reserved;
 use super::shared::KubeconfigUser;
 use super::template::{Template, TemplateError};
 use super::{
-    Acts, CompileContext, Credential, CredentialError, Draft, Expectation, Minting, Strategy, problem, required_realms,
+    Acts, CompileContext, Credential, CredentialError, Draft, Expectation, Minting, Step, Strategy, problem,
+    required_realms,
 };
 use crate::inventory::{Entry, ImpersonateSettings};
 use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, RealmName, Way};
@@ -211,6 +212,26 @@ impl Strategy for Impersonate {
             let ends = [credential.expires, principal.expires].into_iter().flatten().min();
             Ok(credential.until(ends))
         })
+    }
+
+    fn explain(&self, principal: &Principal) -> Vec<Step> {
+        let own = Step::here("kubeferry's own credential for this cluster is read from its kubeconfig")
+            .kept("read again after 60 s, or when the cluster refuses it");
+        let sent = match self.person(principal) {
+            Err(refused) => Step::here(format!("then the call ends: {refused}")),
+            Ok(person) => {
+                let user = [format!("Impersonate-User: {}", person.user)];
+                let groups = person.groups.iter().map(|group| format!("Impersonate-Group: {group}"));
+                let uid = person.uid.iter().map(|uid| format!("Impersonate-Uid: {uid}"));
+                let extra = person.extra.iter().map(|(key, _, value)| format!("Impersonate-Extra {key}: {value}"));
+                let headers: Vec<String> = user.into_iter().chain(groups).chain(uid).chain(extra).collect();
+                Step::cluster(format!("it goes with {}", headers.join(", "))).checked([
+                    "the API server lets kubeferry impersonate".to_owned(),
+                    "SelfSubjectReview says the same user, uid, groups and extra".to_owned(),
+                ])
+            }
+        };
+        vec![own, sent]
     }
 
     fn gateway(&self) -> Option<BoxFuture<'_, Result<Credential, CredentialError>>> {

@@ -15,7 +15,7 @@ use moka::future::Cache;
 
 use super::minted::Pins;
 use super::{Compiled, Credential, CredentialError};
-use crate::model::{Caller, KeyHasher};
+use crate::model::{Caller, KeyHasher, Principal};
 use crate::telemetry::Metrics;
 
 /// Memory of all credentials together, roughly.
@@ -129,6 +129,21 @@ impl Kept {
                 Err(CredentialError::Again(error))
             }
         }
+    }
+
+    /// How long the kept credential of `caller` still serves; `None` = none is kept. Nothing is obtained.
+    pub async fn left(&self, compiled: &Compiled, caller: &Caller) -> Option<Duration> {
+        if !compiled.strategy.is_minted() {
+            return None;
+        }
+        let entry = self.entries.get(&key(compiled, caller)).await?;
+        Some(entry.life.saturating_sub(entry.since.elapsed())).filter(|left| !left.is_zero())
+    }
+
+    /// How long a credential that is issued now is kept at most: it ends before the caller's own token does.
+    pub fn longest(principal: &Principal, now: SystemTime) -> Duration {
+        let own = principal.expires.map_or(MAX_LIFE, |ends| ends.duration_since(now).unwrap_or_default());
+        own.min(MAX_LIFE).saturating_sub(MARGIN)
     }
 
     /// A cluster answered 401: the entry is not used again. True when a new one may be tried: not for a caller whose

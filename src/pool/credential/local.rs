@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::shared::KubeconfigUser;
-use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, problem};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Step, Strategy, problem};
 use crate::inventory::Entry;
-use crate::model::{Caller, ClusterKey, KeyHasher, Problem, Reach, RealmName, Way};
+use crate::model::{Caller, ClusterKey, KeyHasher, Principal, Problem, Reach, RealmName, Way};
 
 #[derive(Debug)]
 struct Local {
@@ -52,6 +52,13 @@ impl Strategy for Local {
             }
             self.user.credential(self.key).await
         })
+    }
+
+    fn explain(&self, _principal: &Principal) -> Vec<Step> {
+        let read = "the kubeconfig's user for this context is read, and its plugin run if it has one";
+        let kept = "read again after 60 s; a plugin's credential 15 s before it ends";
+        let checked = ["the kubeconfig still names the same server and CA".to_owned()];
+        vec![Step::here(read).kept(kept).checked(checked), Step::cluster("it goes as kubectl would send it")]
     }
 
     fn rejected(&self) -> BoxFuture<'_, ()> {

@@ -58,6 +58,12 @@ pub(super) fn subject<'a>(
     caller.token().secret().ok_or(CredentialError::NotReachable { strategy })
 }
 
+/// What [`check`] and [`check_scope`] hold an issued token against, in words; `more` is what one leg adds.
+pub(super) fn checks<const N: usize>(iss: &str, audiences: &[String], more: [String; N]) -> Vec<String> {
+    let all = [format!("the issuer is {iss}"), format!("the audience is {} and no other", audiences.join(" or "))];
+    all.into_iter().chain(more).chain(["it has not ended, and is not the token that was sent".to_owned()]).collect()
+}
+
 /// Refuses an issued token that is not what was asked for.
 pub(super) fn check(
     issued: &Issued,

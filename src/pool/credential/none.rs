@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Step, Strategy};
 use crate::inventory::Entry;
-use crate::model::{Caller, Problem, Reach, RealmName, Way};
+use crate::model::{Caller, Principal, Problem, Reach, RealmName, Way};
 
 #[derive(Debug)]
 struct Unbound;
@@ -27,5 +27,10 @@ impl Strategy for Unbound {
         _minting: &'a Minting,
     ) -> BoxFuture<'a, Result<Credential, CredentialError>> {
         Box::pin(async { Err(CredentialError::NotReachable { strategy: "none" }) })
+    }
+
+    fn explain(&self, _principal: &Principal) -> Vec<Step> {
+        let bind = "no call goes there: add a [[bind]] rule that matches it, or a [clusters.*] entry, to say with which credential it is used";
+        vec![Step::here(bind)]
     }
 }

@@ -98,13 +98,18 @@ impl RealmClient {
     }
 
     /// The realm.
-    pub(super) fn realm(&self) -> &RealmName {
+    pub fn realm(&self) -> &RealmName {
         &self.name
     }
 
     /// The realm's issuer, exactly.
     pub(super) fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// As whom we ask there: the client id and how it authenticates.
+    pub fn as_whom(&self) -> String {
+        self.authentication.words()
     }
 
     /// Named quirks of the realm.

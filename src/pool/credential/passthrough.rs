@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::{CompileContext, Credential, CredentialError, Draft, Minting, Strategy, problem};
+use super::{CompileContext, Credential, CredentialError, Draft, Minting, Step, Strategy, problem};
 use crate::inventory::Entry;
-use crate::model::{Caller, ClusterKey, Problem, Reach, RealmName, Way};
+use crate::model::{Caller, ClusterKey, Principal, Problem, Reach, RealmName, Way};
 
 #[derive(Debug)]
 struct Passthrough {
@@ -52,6 +52,16 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
 }
 
 impl Strategy for Passthrough {
+    fn explain(&self, _principal: &Principal) -> Vec<Step> {
+        // The last is the server's URL, which callers are not told.
+        let named = self.audiences.split_last().map(|(_server, named)| named.join(" or ")).unwrap_or_default();
+        let checked = [
+            format!("your token is of realm {}", self.realm),
+            format!("its audience names {named} or the API server's URL"),
+        ];
+        vec![Step::cluster("your own token goes as it is, as Authorization: Bearer").checked(checked)]
+    }
+
     fn credential<'a>(
         &'a self,
         caller: &'a Caller,

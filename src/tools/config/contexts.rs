@@ -24,7 +24,7 @@ impl Query for ContextsList {
     const SPEC: Spec = Spec {
         name: "configuration_contexts_list",
         title: "Configuration: contexts",
-        description: "List contexts: the clusters you can reach",
+        description: "List contexts",
         toolset: "config",
         access: Access::Read,
         target: TargetNeed::None,

@@ -27,7 +27,7 @@ impl Query for ConfigurationView {
     const SPEC: Spec = Spec {
         name: "configuration_view",
         title: "Configuration: view",
-        description: "The clusters you can reach as a kubeconfig without credentials",
+        description: "Your clusters as a kubeconfig without credentials",
         toolset: "config",
         access: Access::Read,
         target: TargetNeed::None,

@@ -27,8 +27,7 @@ impl Tool for ResourcesList {
     const SPEC: Spec = Spec {
         name: "resources_list",
         title: "Resources: list",
-        description: "List objects of a kind, in one namespace or all. kind: Kind, plural or short name; apiVersion only when \
-                      ambiguous",
+        description: "List objects of a kind (Kind, plural or short name); apiVersion only when ambiguous",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

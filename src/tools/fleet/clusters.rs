@@ -34,7 +34,7 @@ impl Query for ClustersList {
     const SPEC: Spec = Spec {
         name: "clusters_list",
         title: "Clusters: list",
-        description: "List the clusters you can reach, by which way and as whom",
+        description: "List clusters you can reach, and how",
         toolset: "fleet",
         access: Access::Read,
         target: TargetNeed::None,

@@ -1,20 +1,18 @@
 //! `whoami`: who the caller is at the door, and who an API server takes the caller for.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{in_words, listed, text};
 use crate::model::{Access, Admission, Failure, Principal, UserInfo, Way};
 use crate::output::{Body, Output};
 use crate::policy::Visible;
 use crate::pool::ClusterClient;
 use crate::tools::{Cx, Either, Spec, TargetNeed};
-
-/// Names that one line lists, at most.
-const MAX_NAMES: usize = 20;
 
 /// `whoami`.
 pub(super) struct Whoami;
@@ -27,7 +25,7 @@ impl Either for Whoami {
     const SPEC: Spec = Spec {
         name: "whoami",
         title: "Who am I",
-        description: "Your verified identity and the clusters you reach; with cluster: who its API server takes you for",
+        description: "Who you are; with cluster: who its API server takes you for",
         toolset: "fleet",
         access: Access::Read,
         target: TargetNeed::Optional,
@@ -63,7 +61,7 @@ fn at_a_cluster(target: &str, user: &UserInfo, way: Option<&Way>) -> Output {
         ("groups", listed(user.groups.iter().cloned())),
         ("extra", listed(extra)),
     ];
-    let mut output = Output::new(Body::Text(text(&lines)));
+    let mut output = Output::new(Body::Text(text(lines.iter().map(|(name, value)| (*name, value.as_str())))));
     output.structured = Some(json!({
         "target": target,
         "way": way.map(Way::word),
@@ -103,7 +101,7 @@ fn at_the_door(principal: &Principal, visible: &Visible, now: SystemTime) -> Out
     if reachable.is_empty() {
         lines.push(("clusters", "none that you can reach".into()));
     }
-    let mut output = Output::new(Body::Text(text(&lines)));
+    let mut output = Output::new(Body::Text(text(lines.iter().map(|(name, value)| (*name, value.as_str())))));
     let counts: BTreeMap<&String, usize> = reachable.iter().map(|(way, names)| (way, names.len())).collect();
     output.structured = Some(json!({
         "realm": principal.realm.as_str(),
@@ -120,18 +118,6 @@ fn at_the_door(principal: &Principal, visible: &Visible, now: SystemTime) -> Out
         output.notes.push("shared identity: several people may stand behind it".into());
     }
     output
-}
-
-/// The lines that say something.
-fn text(lines: &[(&str, String)]) -> String {
-    let said = lines.iter().filter(|(_, value)| !value.is_empty());
-    said.map(|(name, value)| format!("{name}: {value}\n")).collect()
-}
-
-fn listed(names: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = names.collect();
-    let shown = all.get(..MAX_NAMES).unwrap_or(&all).join(", ");
-    if all.len() > MAX_NAMES { format!("{shown} and {} more", all.len() - MAX_NAMES) } else { shown }
 }
 
 fn describe(way: &Way) -> String {
@@ -151,19 +137,9 @@ fn accepted(admission: Admission) -> &'static str {
     }
 }
 
-fn in_words(left: Duration) -> String {
-    match left.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{at_a_cluster, in_words, listed};
+    use super::at_a_cluster;
     use crate::model::{UserInfo, Way};
     use crate::output::{Presentation, render};
 
@@ -186,11 +162,5 @@ mod tests {
         extra: a=1|2
         ");
         assert_eq!(answer.structured.unwrap()["extra"]["a"][1], "2");
-    }
-
-    #[test]
-    fn long_lists_and_times_are_short() {
-        assert!(listed((0..25).map(|at| at.to_string())).ends_with("18, 19 and 5 more"));
-        assert_eq!(in_words(Duration::from_secs(3599)), "59 min");
     }
 }

@@ -22,6 +22,7 @@ pub async fn unknown_and_forbidden_clusters_answer_alike(scene: &Scene) -> anyho
                 ("resources_list", json!({"cluster": "..", "from": workspace, "kind": "pods"})),
                 ("resources_get", json!({"cluster": name, "kind": "pod", "name": "x"})),
                 ("whoami", json!({"cluster": name})),
+                ("auth_explain", json!({"cluster": name})),
                 ("namespaces_list", json!({"cluster": name, "continue": "AAAA"})),
             ]
         };

@@ -22,6 +22,10 @@ struct Slow {
 }
 
 impl Strategy for Slow {
+    fn explain(&self, _principal: &Principal) -> Vec<super::super::Step> {
+        Vec::new()
+    }
+
     fn credential<'a>(
         &'a self,
         caller: &'a Caller,

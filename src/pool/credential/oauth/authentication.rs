@@ -123,6 +123,11 @@ impl ClientAuthentication {
         Ok(Self { id: client.id.clone(), method })
     }
 
+    /// The client id and the method.
+    pub(super) fn words(&self) -> String {
+        format!("{} ({})", self.id, self.method.word())
+    }
+
     pub(super) fn digest(&self, realm: &RealmName, issuer: &str, profile: Profile) -> [u8; 32] {
         let file = self.method.file().map(|file| file.as_os_str().as_encoded_bytes());
         KeyHasher::new("realm-client")
