@@ -204,9 +204,13 @@ pub struct Metadata {
     /// How clients may authenticate there.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
-    /// Grants that the realm offers.
+    /// Grants that the realm offers; a Keycloak names all that it knows, whether a client may use them or not.
     #[serde(default)]
     pub grant_types_supported: Vec<String>,
+    /// Scopes that the realm knows; absent = it does not say.
+    pub scopes_supported: Option<Vec<String>>,
+    /// Kinds of token that it issues for other realms (draft-ietf-oauth-identity-chaining); absent = it does not say.
+    pub identity_chaining_requested_token_types_supported: Option<Vec<String>>,
 }
 
 /// One key of a JWKS, as published and not yet judged (RFC 7517 4, RFC 7518 6). Private and symmetric parts are not

@@ -1,6 +1,7 @@
-//! `kubeferry doctor`: what works, what does not, and the exact fix, for the listener, each realm and each cluster.
+//! `kubeferry doctor`: what works, what does not, and the exact fix, for the listener, each realm, our clients there, the
+//! links between realms, and each cluster.
 //!
-//! No caller's token is needed and none is used: realms are read, clusters are asked without any credential, and where
+//! No caller's token is needed and none is used: realms are read and probed with our own client, clusters are asked without any credential, and where
 //! kubeferry holds a credential of its own (a gateway's, or in local mode the kubeconfig users of the person at this
 //! machine) the API server says whose it is. Everything goes over the connections that calls use.
 
@@ -14,11 +15,15 @@ use futures::stream;
 use super::App;
 use crate::model::{Cluster, Failure, RealmName, Way};
 
+mod access;
 mod certificate;
 mod clusters;
+mod links;
 mod listener;
 mod realms;
 
+/// Clocks that differ by more than this refuse good tokens: it is the leeway of the token check.
+const SKEW: Duration = crate::auth::LEEWAY;
 /// Checks under way at once.
 const AT_ONCE: usize = 16;
 /// Time for one check; each waits for a few answers that have a limit of their own.
@@ -91,6 +96,15 @@ impl App {
         for realm in &self.config.realms {
             checks.push((format!("realm {}", realm.name), Box::pin(realms::check(realm))));
         }
+        let needs = links::Needs::of(&live);
+        for (realm, needs) in needs.exchanges {
+            let about = format!("client {realm}");
+            checks.push((about.clone(), Box::pin(links::exchanges(about, needs))));
+        }
+        for (name, link) in needs.links {
+            let about = format!("link {name}");
+            checks.push((about.clone(), Box::pin(links::crossing(about, link))));
+        }
         let person = live.auth.local_caller();
         for cluster in live.inventory.iter() {
             let check = clusters::check(
@@ -122,6 +136,7 @@ impl App {
                 .map(|note| Finding::warning("configuration", note.clone(), "correct it, or leave it out")),
         );
         findings.extend(done.into_values().flatten());
+        findings.extend(live.inventory.iter().filter_map(|cluster| access::check(&live, &self.config, cluster)));
         let clusters: Vec<Cluster> = live.inventory.iter().map(|cluster| Cluster::clone(cluster)).collect();
         findings.extend(shared_audiences(&clusters, &self.own_audiences()));
         findings

@@ -40,6 +40,7 @@ mod scenarios {
     pub mod connecting;
     pub mod crossing;
     pub mod doctor;
+    pub mod doctor_links;
     pub mod door;
     pub mod economy;
     pub mod explain;
@@ -214,6 +215,11 @@ scenarios! {
     auth_explain: [
         the_way_is_told_and_not_taken,
         a_way_across_realms_is_told_in_words,
+    ];
+    doctor_links: [
+        links_that_work_are_fine_without_a_person,
+        what_is_missing_at_a_realm_is_named_and_mended,
+        what_realms_publish_is_compared,
     ];
     explain: [
         fields_of_a_kind_are_explained,

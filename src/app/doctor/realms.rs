@@ -2,12 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::Finding;
+use super::{Finding, SKEW};
 use crate::model::{chain, names};
 use crate::realm::{Algorithm, RawJwk, RealmConfig, RealmReader};
 
-/// Clocks that differ by more than this refuse good tokens: it is the leeway of the token check.
-const SKEW: Duration = crate::auth::LEEWAY;
 /// Time for the request that tells the realm's clock.
 const CLOCK: Duration = Duration::from_secs(5);
 

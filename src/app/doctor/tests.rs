@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Finding, Level, shared_audiences};
+use super::{Finding, Level, access, links, shared_audiences};
 use crate::app::{App, Mode};
 use crate::config::{Environment, Origin};
 use crate::model::{Cluster, ClusterKind, ClusterName, Endpoint, KeyHasher, PathTrust, Reach, RealmName, Tier, Way};
@@ -69,6 +69,7 @@ async fn everything_that_is_configured_is_looked_at_and_a_dead_thing_costs_the_o
             ("realm dead", Level::Failed),
             ("cluster gone", Level::Failed),
             ("cluster idle", Level::Warning),
+            ("access gone", Level::Ok),
         ],
         "{found:#?}"
     );
@@ -115,4 +116,49 @@ async fn a_refusal_that_is_no_status_gets_no_credential() {
         assert!(asked == 1 || about[1].said.contains("(401)"), "{found:#?}");
         served.abort();
     }
+}
+
+/// Who reaches what, by which way, and as whom: from the configuration alone. What clusters ask of realms is asked once.
+#[tokio::test]
+async fn access_and_needs_follow_from_the_configuration() {
+    crate::auth::install_crypto();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), "s").unwrap();
+    let client = |realm: &str| {
+        format!(
+            "[realms.{realm}.client]\nid = \"kubeferry\"\nauth = \"client_secret_basic\"\nsecret_file = \"secret\"\n"
+        )
+    };
+    let realm = |name: &str| format!("[realms.{name}]\nissuer = \"https://kc.example/realms/{name}\"\n");
+    let cluster = |name: &str, more: &str| {
+        format!("[clusters.{name}]\nserver = \"https://{name}.example\"\naudiences = [\"{name}\"]\n{more}")
+    };
+    let text = [
+        "[server]\nlisten = \"127.0.0.1:0\"\nresource = \"https://mcp.example/\"\nhome_realms = [\"corp\", \"acme\"]\n".to_owned(),
+        realm("corp"), client("corp"), realm("plant"), client("plant"), realm("acme"),
+        "[links.corp-to-plant]\nfrom = \"corp\"\nto = \"plant\"\n".to_owned(),
+        cluster("corp-1", "realm = \"corp\"\nstrategy = \"exchange\"\nscope = \"k8s\"\n"),
+        cluster("plant-1", "realm = \"plant\"\nstrategy = \"chain\"\nlink = \"corp-to-plant\"\nscope = \"k8s\"\nexpect_username = \"plant:{username}\"\n"),
+        cluster("plant-2", "realm = \"plant\"\nstrategy = \"chain\"\nlink = \"corp-to-plant\"\nscope = \"k8s\"\n"),
+    ].concat();
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, text).unwrap();
+    let origin = Origin { file: Some(file), listen: None };
+    let app = App::start(&origin, &Environment::of(&[], Some(Path::new("/nonexistent").into())), Mode::Person).await;
+    let app = app.unwrap();
+    let live = app.live.load_full();
+    let said: Vec<String> = live
+        .inventory
+        .iter()
+        .filter_map(|cluster| access::check(&live, &app.config, cluster))
+        .map(|found| format!("{}: {}", found.about, found.said))
+        .collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    access corp-1: callers of corp by exchange; callers of acme not (chain could work, in an entry of its own, with [realms.acme.client] and a [links.*] table from acme to corp); a RoleBinding names the user "https://kc.example/realms/corp#<sub>" by the API server's default --oidc-* flags, which expect_username would prove
+    access plant-1: callers of corp by chain corp-to-plant; callers of acme not (chain could work, in an entry of its own, with [realms.acme.client] and a [links.*] table from acme to plant); a RoleBinding names the user "plant:<username>"
+    access plant-2: callers of corp by chain corp-to-plant; callers of acme not (chain could work, in an entry of its own, with [realms.acme.client] and a [links.*] table from acme to plant); a RoleBinding names the user "https://kc.example/realms/plant#<sub>" by the API server's default --oidc-* flags, which expect_username would prove
+    "#);
+    let needs = links::Needs::of(&live);
+    assert_eq!(needs.exchanges.values().map(Vec::len).collect::<Vec<_>>(), [1]);
+    assert_eq!(needs.links.keys().collect::<Vec<_>>(), ["corp-to-plant"]);
 }

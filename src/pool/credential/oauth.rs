@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use url::form_urlencoded;
 
-use super::CredentialError;
+use super::{Asks, CredentialError};
 use crate::model::{Principal, RealmName, Secret};
 use crate::realm::{Profile, RealmConfig, RealmError, RealmReader};
 use crate::telemetry::Metrics;
 
 mod answer;
 mod authentication;
+mod probe;
 mod refusal;
 
 pub(super) use answer::{Claims, Expected, Issued};
 pub use authentication::AuthenticationError;
 pub(super) use authentication::ClientAuthentication;
+pub use probe::OwnToken;
 pub use refusal::Refusal;
 #[cfg(test)]
 pub(super) use refusal::{CODES, rows};
