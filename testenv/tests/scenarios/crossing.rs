@@ -43,8 +43,10 @@ pub async fn each_cluster_gets_a_token_of_its_own(scene: &Scene) -> anyhow::Resu
 pub async fn who_signed_out_is_asked_to_sign_in_again(scene: &Scene) -> anyhow::Result<()> {
     let crossing = Crossing::start().await?;
     let text = crossing.config_text().replacen("[server]\n", "[server]\nlegacy_sessions = true\n", 1);
-    let [ferry, with_sessions] =
-        [Ferry::start(Some(&crossing.config()), &[]).await?, Ferry::start(Some(&crossing.config_of(&text)), &[]).await?];
+    let [ferry, with_sessions] = [
+        Ferry::start(Some(&crossing.config()), &[]).await?,
+        Ferry::start(Some(&crossing.config_of(&text)), &[]).await?,
+    ];
     let corp = || crossing.realms.token("corp", "alice", RESOURCE).audiences(&[RESOURCE, CLIENT]);
     let [young, older] = [corp().mint(), corp().aged(61, 3600).mint()];
     [&young, &older].into_iter().for_each(|token| scene.remember(token));
@@ -60,7 +62,7 @@ pub async fn who_signed_out_is_asked_to_sign_in_again(scene: &Scene) -> anyhow::
     scene.assert_no_secret(&format!("{challenge}{}", reply.text));
 
     let with_young = Client::http(ferry.url(), Some(&young), Era::Modern).await?;
-    for (client, says) in [(&with_young, "Ask the operator"), (&in_a_session, "sign in again")] {
+    for (client, says) in [(&with_young, "Ask the operator"), (&in_a_session, "Sign in again")] {
         let refused = bad(client, "namespaces_list", question.clone()).await?;
         let code = refused.structured.map(|twin| twin["code"].clone());
         assert_eq!(code, Some(json!("sign_in_again")), "{}", refused.text);
