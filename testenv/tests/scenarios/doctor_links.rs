@@ -99,6 +99,15 @@ pub async fn what_is_missing_at_a_realm_is_named_and_mended(_scene: &Scene) -> a
     assert!(found["link corp-to-lake"].iter().all(|one| one["level"] == "ok"), "{found:#?}");
     realms.change_client("plant", CLIENT, |client| client.jwt_grant = Some(vec!["corp".to_owned()]));
 
+    realms.set_clock("corp", 5);
+    let (_, found) = doctor(&crossing).await?;
+    assert!(says(&found, "client corp", "warning", &["ahead of ours", "NTP"]), "{found:#?}");
+    assert!(
+        says(&found, "link corp-to-plant", "failed", &["clock_skew", "set the clocks of both realms"]),
+        "{found:#?}"
+    );
+    realms.set_clock("corp", 0);
+
     let (code, found) = doctor(&crossing).await?;
     assert_eq!(code, 0, "{found:#?}");
     Ok(())
