@@ -73,11 +73,11 @@ fn for_this_realm(realm: &Realm, client: &Client, provider: &Provider, grant: &J
     let own = [realm.issuer.clone(), realm.token_endpoint()];
     let accepted = client.grant_audiences.get(&provider.alias).map_or(&own[..], std::slice::from_ref);
     let audiences = grant.audiences();
-    if audiences.len() > 1 {
-        return Err(invalid("Multiple audiences not allowed"));
-    }
     if !audiences.iter().any(|audience| accepted.iter().any(|one| one == audience)) {
         return Err(invalid("Invalid token audience"));
+    }
+    if audiences.len() > 1 {
+        return Err(invalid("Multiple audiences not allowed"));
     }
     Ok(())
 }

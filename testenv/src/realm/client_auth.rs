@@ -86,7 +86,6 @@ impl Shown {
         let client = client.ok_or_else(|| refused("invalid_client"))?;
         match &client.auth {
             Authentication::Public => Ok(client),
-            Authentication::Secret(_) if self.method == AuthMethod::None => Err(refused("invalid_client")),
             Authentication::Secret(secret) if self.proof.as_ref() != Some(secret) => {
                 Err(refused("unauthorized_client"))
             }

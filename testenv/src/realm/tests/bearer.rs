@@ -78,6 +78,7 @@ async fn each_refusal_has_keycloak_s_text_and_burns_nothing_before_the_id() {
         (good.clone().audience(&slash).mint(), "Invalid token audience"),
         (good.clone().without_claim("aud").mint(), "Invalid token audience"),
         (good.clone().audiences(&[&pair.realms.issuer("plant"), "x"]).mint(), "Multiple audiences not allowed"),
+        (good.clone().audiences(&["y", "x"]).mint(), "Invalid token audience"),
         (good.clone().without_claim("exp").mint(), "Token exp claim is required"),
         (good.clone().aged(100, 99).mint(), "Token is not active"),
         (good.clone().claim("nbf", i64::MAX / 2).mint(), "Token is not active"),
