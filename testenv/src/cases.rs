@@ -35,6 +35,17 @@ pub struct Case {
     pub test: String,
 }
 
+/// A row that is not played yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// Its id, as `C19`.
+    pub id: String,
+    /// What would happen, in one sentence.
+    pub expected: String,
+    /// Why it is not played.
+    pub why: String,
+}
+
 /// What a run made of a row on one lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -51,15 +62,19 @@ pub struct Outcome {
 pub struct List {
     /// The test program, below the target folder.
     pub program: PathBuf,
-    /// Every row.
+    /// Every row that is played.
     pub cases: Vec<Case>,
+    /// Every other row.
+    pub later: Vec<Later>,
 }
 
 /// A run, as its files tell it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Every row.
+    /// Every row that is played.
     pub cases: Vec<Case>,
+    /// Every other row.
+    pub later: Vec<Later>,
     /// Whether it passed, by id and lab.
     pub passed: BTreeMap<(String, String), bool>,
 }
@@ -86,14 +101,14 @@ pub fn record(outcome: &Outcome) -> anyhow::Result<()> {
     write(&folder().join(&outcome.lab).join(format!("{}.json", outcome.case.id)), outcome)
 }
 
-/// Writes the list of all rows; this process is the program that plays them.
+/// Writes the list of all rows; this process is the program that plays `cases`.
 ///
 /// # Errors
 /// As [`record`].
-pub fn record_list(cases: Vec<Case>) -> anyhow::Result<()> {
+pub fn record_list(cases: Vec<Case>, later: Vec<Later>) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("looking for this program's file")?;
     let program = program.strip_prefix(artifacts::target()).map(Path::to_owned).unwrap_or(program);
-    write(&folder().join("list.json"), &List { program, cases })
+    write(&folder().join("list.json"), &List { program, cases, later })
 }
 
 /// Whole or not at all: tests of one process write at the same time, and a reader may come at any time.
@@ -117,13 +132,13 @@ pub fn read(labs: &[Lab]) -> anyhow::Result<Run> {
 fn read_in(target: &Path, folder: &Path, labs: &[Lab]) -> anyhow::Result<Run> {
     let list = folder.join("list.json");
     let text = std::fs::read_to_string(&list).with_context(|| format!("{}: scripts/test writes it", list.display()))?;
-    let List { program, cases } = serde_json::from_str(&text).with_context(|| list.display().to_string())?;
+    let List { program, cases, later } = serde_json::from_str(&text).with_context(|| list.display().to_string())?;
     let program = target.join(program);
     let built = modified(&program).with_context(|| format!("the test program {}", program.display()))?;
     if modified(&list)? < built {
         bail!("{} is older than the test program: run the tests", list.display());
     }
-    let mut run = Run { cases, ..Run::default() };
+    let mut run = Run { cases, later, ..Run::default() };
     let mut wrong = Vec::new();
     for case in &run.cases {
         for lab in labs.iter().map(|lab| word(*lab)).filter(|lab| case.labs.iter().any(|played| played == lab)) {

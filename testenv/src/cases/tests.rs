@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::{Case, List, Outcome, page, read_in, word, write};
+use super::{Case, Later, List, Outcome, page, read_in, word, write};
 use crate::world::Lab;
 
 const BOTH: [Lab; 2] = [Lab::Simulated, Lab::Real];
@@ -20,13 +20,19 @@ fn case(id: &str, labs: &[Lab]) -> Case {
     }
 }
 
+fn later() -> Later {
+    let (id, expected) = ("R02".to_owned(), "It would end well.".to_owned());
+    Later { id, expected, why: "nobody offers it.".to_owned() }
+}
+
 /// A target folder with a test program and the outcomes of a run.
 fn played(cases: &[Case], outcomes: &[(&Case, Lab, bool)]) -> TempDir {
     let target = tempfile::tempdir().unwrap();
     std::fs::write(target.path().join("main"), "").unwrap();
     made(&target.path().join("main"), -60);
     let cases = cases.to_vec();
-    write(&target.path().join("cases/list.json"), &List { program: "main".into(), cases }).unwrap();
+    write(&target.path().join("cases/list.json"), &List { program: "main".into(), cases, later: vec![later()] })
+        .unwrap();
     for (case, lab, passed) in outcomes {
         let outcome = Outcome { case: (*case).clone(), lab: word(*lab).to_owned(), passed: *passed };
         write(&target.path().join("cases").join(word(*lab)).join(format!("{}.json", case.id)), &outcome).unwrap();
@@ -57,6 +63,17 @@ fn the_page_says_what_the_run_said() {
     assert!(row("K02").contains("| ✓ | – |"), "{text}");
     assert!(text.find("R01").unwrap() < text.find("K02").unwrap(), "the catalogue's order: {text}");
     assert_eq!(text, page(&read(&target, &BOTH).unwrap()));
+}
+
+#[test]
+fn a_row_that_comes_later_is_there_with_the_reason_and_no_mark() {
+    let (r01, r03) = (case("R01", &BOTH), case("R03", &[Lab::Simulated]));
+    let outcomes = [(&r01, Lab::Simulated, true), (&r01, Lab::Real, true), (&r03, Lab::Simulated, true)];
+    let text = page(&read(&played(&[r03.clone(), r01.clone()], &outcomes), &BOTH).unwrap());
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| R0")).collect();
+    let [first, second, third] = rows.as_slice() else { panic!("three rows: {text}") };
+    assert!(first.starts_with("| R01 |") && third.starts_with("| R03 |"), "{text}");
+    assert_eq!(*second, "| R02 | It would end well.<br>*Later: nobody offers it.* | later | later | – |");
 }
 
 #[test]
