@@ -1,7 +1,7 @@
 //! Setting up a realm for kubeferry: the configuration says what should be there, an identity provider's own API says
 //! what is. One realm alone gets what callers and `exchange` need; a pair gets what `chain` needs as well.
 //!
-//! [`wanted`] reads the configuration into plain data that no provider is named in. A [`Provider`] makes its own objects
+//! [`wanted()`] reads the configuration into plain data that no provider is named in. A [`Provider`] makes its own objects
 //! of that, prints them for a person, or compares them with the realm and mends what differs. Nothing is ever deleted,
 //! and neither people nor their links are touched. A further provider is one file below `setup/` and one line in
 //! [`PROVIDERS`].
