@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
@@ -56,6 +57,7 @@ pub struct Credential {
     headers: Vec<(HeaderName, HeaderValue)>,
     identity: Option<Arc<TlsIdentity>>,
     expires: Option<SystemTime>,
+    once: bool,
 }
 
 impl fmt::Debug for Credential {
@@ -81,12 +83,13 @@ pub struct WrongCluster {
 impl Credential {
     /// An `Authorization: Bearer` credential.
     fn bearer(key: ClusterKey, token: &str) -> Result<Self, CredentialError> {
-        Self { key, headers: Vec::new(), identity: None, expires: None }.with(AUTHORIZATION, &format!("Bearer {token}"))
+        Self { key, headers: Vec::new(), identity: None, expires: None, once: false }
+            .with(AUTHORIZATION, &format!("Bearer {token}"))
     }
 
     /// A credential of the connection alone.
     fn certificate(key: ClusterKey, identity: Arc<TlsIdentity>) -> Self {
-        Self { key, headers: Vec::new(), identity: Some(identity), expires: None }
+        Self { key, headers: Vec::new(), identity: Some(identity), expires: None, once: false }
     }
 
     /// Adds a header; its value never shows in a log.
@@ -105,6 +108,12 @@ impl Credential {
     /// Ends with `expires`.
     fn until(mut self, expires: Option<SystemTime>) -> Self {
         self.expires = expires;
+        self
+    }
+
+    /// Serves those who wait for it, and is not kept.
+    fn once(mut self, once: bool) -> Self {
+        self.once = once;
         self
     }
 
@@ -252,7 +261,13 @@ pub struct Compiled {
     /// The strategy's name.
     pub name: &'static str,
     expect_username: Option<Template>,
+    /// Another one each time that the cluster is compiled anew: what an earlier configuration obtained is not found again
+    /// when that configuration comes back.
+    number: u64,
 }
+
+/// The number of what is compiled next.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Compiled {
     /// Who the API server must take `principal` for: what the strategy says, and what `expect_username` says.
@@ -355,7 +370,8 @@ pub fn compile(entry: &Entry, context: &CompileContext) -> Result<Compiled, Vec<
     let draft = compile(entry, context)?;
     let expect_username = template(entry, "expect_username", entry.settings.expect_username.as_deref())?;
     let key = cluster_key(entry, &draft.digest);
-    Ok(Compiled { reach: draft.reach, key, strategy: (draft.build)(key), name, expect_username })
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Ok(Compiled { reach: draft.reach, key, strategy: (draft.build)(key), name, expect_username, number })
 }
 
 /// Compiles an optional template at `key`.

@@ -1,7 +1,7 @@
 //! The cache of minted credentials (DESIGN 8).
 //!
 //! A key covers the cluster key, issuer, subject and the caller's very token, so that only equal authority shares an
-//! entry, and a changed configuration finds nothing. Callers of one key at the same time share one exchange; when the one
+//! entry, and a changed configuration finds nothing, nor does one that is changed back. Callers of one key at the same time share one exchange; when the one
 //! who runs it goes away, the next takes over. Life is counted on the monotonic clock. A failure is kept for moments, a
 //! grant or an assertion never.
 
@@ -161,7 +161,7 @@ impl Kept {
 
     async fn mint(&self, compiled: &Arc<Compiled>, caller: &Caller) -> Result<Arc<Entry>, CredentialError> {
         let credential = compiled.strategy.credential(caller, &self.minting).await?;
-        Ok(Arc::new(Entry::new(credential)))
+        Ok(Arc::new(Entry::new(credential, SystemTime::now())))
     }
 
     /// Renews an entry that is about to end, beside the call that found it.
@@ -175,7 +175,7 @@ impl Kept {
             // When this fails, the entry serves to its end and the next caller sees why.
             let minted = tokio::time::timeout(RENEWAL, compiled.strategy.credential(&caller, &minting)).await;
             if let Ok(Ok(credential)) = minted {
-                let entry = Entry::new(credential);
+                let entry = Entry::new(credential, SystemTime::now());
                 if !entry.life.is_zero() {
                     entries.insert(key, Arc::new(entry)).await;
                 }
@@ -185,8 +185,9 @@ impl Kept {
 }
 
 impl Entry {
-    fn new(credential: Credential) -> Self {
-        let left = credential.left(SystemTime::now()).unwrap_or_default();
+    /// `now` is what the clock says; from here on only the monotonic one counts.
+    fn new(credential: Credential, now: SystemTime) -> Self {
+        let left = credential.left(now).filter(|_| !credential.once).unwrap_or_default();
         let life = left.min(MAX_LIFE).saturating_sub(MARGIN);
         Self { credential, life, since: Instant::now(), renewing: AtomicBool::new(false) }
     }
@@ -210,6 +211,7 @@ fn key(compiled: &Compiled, caller: &Caller) -> Key {
     let principal = caller.principal();
     KeyHasher::new("credential")
         .field("cluster", compiled.key.bytes())
+        .field("compiled", compiled.number.to_be_bytes())
         .field("iss", &principal.iss)
         .field("sub", &principal.sub)
         .field("token", principal.token_digest)

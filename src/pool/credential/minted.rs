@@ -100,14 +100,16 @@ pub(super) fn credential(
     principal: &Principal,
 ) -> Result<Credential, CredentialError> {
     let Claims { exp, jti, .. } = &issued.claims;
-    let by_answer = issued.expires_in.map(|life| SystemTime::now() + life);
+    // A life that makes no sense says that the token should not be kept; its own end still counts.
+    let once = issued.expires_in == Some(Duration::ZERO);
+    let by_answer = issued.expires_in.filter(|_| !once).map(|life| SystemTime::now() + life);
     let ends = [by_answer, *exp, principal.expires].into_iter().flatten().min();
     if let Some(jti) = jti {
         // The API server's audit log names it too (authentication.kubernetes.io/credential-id), so it must be whole.
         let jti: String = jti.chars().filter(char::is_ascii_graphic).take(MAX_JTI).collect();
         tracing::info!(cluster_key = %key, iss = %principal.iss, sub = %principal.sub, jti, "a token was issued for a cluster");
     }
-    Ok(Credential::bearer(key, issued.token.expose())?.until(ends))
+    Ok(Credential::bearer(key, issued.token.expose())?.until(ends).once(once))
 }
 
 /// The account at another realm that a person was first seen to have there. A change is an error until a reload: it means

@@ -163,7 +163,7 @@ impl KubeconfigUser {
             (Some(certificate), Some(private)) => {
                 Credential::certificate(key, Arc::new(TlsIdentity::new(certificate.clone(), private.expose())))
             }
-            _ => Credential { key, headers: Vec::new(), identity: None, expires: None },
+            _ => Credential { key, headers: Vec::new(), identity: None, expires: None, once: false },
         };
         if let Some(file) = &user.token_file {
             let token = read_bounded(file).map_err(CredentialError::File)?;
@@ -196,7 +196,7 @@ impl KubeconfigUser {
                 let identity = TlsIdentity::new(certificate.clone().into_bytes(), private.expose());
                 Credential::certificate(key, Arc::new(identity))
             }
-            _ => Credential { key, headers: Vec::new(), identity: None, expires: None },
+            _ => Credential { key, headers: Vec::new(), identity: None, expires: None, once: false },
         };
         if self.sole && credential.identity.is_some() && issued.token.is_some() {
             return Err(CredentialError::User(SEVERAL));

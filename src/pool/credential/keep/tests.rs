@@ -61,7 +61,7 @@ fn setup(name: &str) -> (Arc<Slow>, Arc<Compiled>, Kept) {
     let strategy: Arc<dyn Strategy> = slow.clone();
     let corp = RealmName::parse("corp").unwrap();
     let reach = Reach::by([corp], &Way::Exchange, "sign in".to_owned());
-    let compiled = Compiled { reach, key, strategy, name: "exchange", expect_username: None };
+    let compiled = Compiled { reach, key, strategy, name: "exchange", expect_username: None, number: 0 };
     (slow, Arc::new(compiled), Kept::new(Arc::new(Minting::default())))
 }
 
@@ -209,4 +209,38 @@ async fn e15_the_cache_is_bounded_by_bytes() {
     kept.entries.run_pending_tasks().await;
     assert!(kept.entries.weighted_size() <= 64 * 1024, "{}", kept.entries.weighted_size());
     assert!(kept.entries.entry_count() > 10);
+}
+
+#[tokio::test]
+async fn e13_what_is_compiled_anew_finds_nothing_of_before() {
+    let (slow, compiled, kept) = setup("c1");
+    slow.permits.add_permits(100);
+    kept.credential(&compiled, &alice()).await.unwrap();
+    let Compiled { reach, key, strategy, .. } = &*compiled;
+    let (reach, key, strategy) = (reach.clone(), *key, Arc::clone(strategy));
+    let again = Arc::new(Compiled { reach, key, strategy, name: "exchange", expect_username: None, number: 1 });
+    assert_eq!(shown(&kept.credential(&again, &alice()).await.unwrap()), "Bearer alice-1");
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn e16_a_clock_that_jumps_back_makes_no_credential_last_longer() {
+    let (slow, compiled, kept) = setup("c1");
+    slow.permits.add_permits(100);
+    // It was issued an hour "later": by the clock of then it has 2 s beyond the margin, by that of now an hour more.
+    let then = SystemTime::now() + Duration::from_secs(3600);
+    let credential = Credential::bearer(slow.key, "issued-before-the-jump").unwrap();
+    let entry = super::Entry::new(credential.until(Some(then + super::MARGIN + Duration::from_secs(2))), then);
+    kept.entries.insert(super::key(&compiled, &alice()), Arc::new(entry)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert_eq!(kept.left(&compiled, &alice()).await, None);
+    assert_eq!(shown(&kept.credential(&compiled, &alice()).await.unwrap()), "Bearer alice-0");
+}
+
+#[tokio::test]
+async fn e08_a_credential_for_once_serves_those_who_wait_and_nobody_else() {
+    let key = ClusterKey::from(KeyHasher::new("c1"));
+    let credential = Credential::bearer(key, "t").unwrap().until(Some(SystemTime::now() + Duration::from_secs(300)));
+    let entry = |once| super::Entry::new(credential.clone().once(once), SystemTime::now());
+    assert!(entry(true).life.is_zero() && !entry(false).life.is_zero());
 }

@@ -20,7 +20,7 @@ const MAX_TOKEN: usize = 16 * 1024;
 pub(in super::super) struct Issued {
     pub(in super::super) token: Secret,
     pub(in super::super) claims: Claims,
-    /// `expires_in`; `None` when it is missing, not a positive number, or absurd.
+    /// `expires_in`, at most a year; `None` when it is missing, zero when it is no positive whole number.
     pub(in super::super) expires_in: Option<Duration>,
     /// `scope` of the answer, where the realm says it.
     pub(in super::super) scope: Option<String>,
@@ -93,7 +93,7 @@ pub(super) fn read(
         return Err(refused(hint));
     }
     let claims = Claims::read(&token).ok_or_else(|| refused("its token is opaque, which is not supported"))?;
-    let seconds = answer.expires_in.as_ref().and_then(serde_json::Value::as_u64).filter(|seconds| *seconds > 0);
+    let seconds = answer.expires_in.as_ref().map(|said| said.as_u64().unwrap_or_default());
     let expires_in = seconds.map(|seconds| Duration::from_secs(seconds.min(365 * 24 * 3600)));
     Ok(Issued { token: Secret::new(token), claims, expires_in, scope: answer.scope })
 }
