@@ -81,6 +81,9 @@ impl Sender {
         let mut outcome = self.exchange(place, ask, &operation).await?;
         if unauthorized(&outcome) && self.renew(&operation).await? {
             outcome = self.exchange(place, ask, &operation).await?;
+            if unauthorized(&outcome) {
+                self.caches.kept.rejected(&self.compiled, self.permit.caller()).await;
+            }
         }
         self.verdict(outcome, &operation)
     }

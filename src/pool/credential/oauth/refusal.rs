@@ -263,6 +263,8 @@ const TABLE: &[Known] = &[
         "scope_not_allowed",
         "in realm {realm}, give our client the optional scope {scope}",
     ),
+    known(ANY, "invalid_client", "Token is not active", "clock_skew", CLIENT_CLOCK),
+    known(ANY, "invalid_client", "Token was issued in the future", "clock_skew", CLIENT_CLOCK),
     known(ANY, "invalid_client", "", "client_refused", CLIENT),
     known(ANY, "unauthorized_client", "", "client_refused", CLIENT),
     known(
@@ -288,6 +290,10 @@ const TABLE: &[Known] = &[
     ),
     known(SECOND, "invalid_grant", "", "grant_refused", "ask who runs realm {realm} what it has against the grant"),
 ];
+
+/// Of a client that signs what shows who it is.
+const CLIENT_CLOCK: &str =
+    "set the clocks of realm {realm} and of the machine that asks it: the assertion of our client was seconds old";
 
 const CLIENT: &str = "in the configuration, check id, auth and the secret or key of our client at realm {realm}";
 

@@ -82,6 +82,8 @@ const MEASURED: &[(Leg, u16, &str, &str, &str)] = &[
     (Leg::Bearer, 400, "invalid_grant", "Invalid token audience", "grant_audience"),
     (Leg::Bearer, 400, "invalid_grant", "Multiple audiences not allowed", "grant_audience"),
     (Leg::Bearer, 400, "invalid_grant", "Token is not active", "clock_skew"),
+    (Leg::Bearer, 400, "invalid_client", "Token is not active", "clock_skew"),
+    (Leg::Exchange, 400, "invalid_client", "Token was issued in the future", "clock_skew"),
     (Leg::Bearer, 400, "invalid_grant", "Token was issued in the future", "clock_skew"),
     (Leg::Bearer, 400, "invalid_grant", "Token was issued too far in the past to be used now", "grant_lifetime"),
     (
