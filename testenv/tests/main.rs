@@ -7,7 +7,11 @@
 
 mod cases {
     pub mod answers;
+    pub mod chain;
+    pub mod chain_refusals;
     pub mod discovery;
+    pub mod kept;
+    pub mod kept_lives;
     pub mod lists;
     pub mod network;
     pub mod process;
@@ -20,10 +24,12 @@ mod cases {
 mod lab {
     pub mod bench;
     pub mod case;
+    pub mod crossing;
     pub mod guide;
     mod measuring;
     pub mod proc;
     pub mod scene;
+    pub mod unit;
 }
 
 /// What only real control planes do; each test starts its own.
@@ -39,6 +45,7 @@ mod scenarios {
     pub mod conformance;
     pub mod connecting;
     pub mod crossing;
+    pub mod crossing_changes;
     pub mod doctor;
     pub mod doctor_links;
     pub mod door;
@@ -233,6 +240,10 @@ scenarios! {
     crossing: [
         each_cluster_gets_a_token_of_its_own,
         who_signed_out_is_asked_to_sign_in_again,
+    ];
+    crossing_changes: [
+        without_a_link_there_is_no_cluster_and_with_one_there_is,
+        what_an_earlier_configuration_obtained_is_dropped,
     ];
     connecting: [
         the_guide_says_what_clients_read,

@@ -15,6 +15,11 @@ use super::verify::Jwt;
 
 /// Users.
 impl Realms {
+    /// Adds a user.
+    pub fn add_user(&self, realm: &str, user: User) {
+        self.with(realm, |realm| realm.config.users.push(user));
+    }
+
     /// Changes a user.
     ///
     /// # Panics

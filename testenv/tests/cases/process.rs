@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::lab::bench::good;
 use crate::lab::case::Case;
 use crate::lab::proc::holds;
+use crate::lab::unit;
 
 /// What the end of a process takes on a busy machine, when nothing is waited for.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -54,16 +55,7 @@ pub async fn p02_a_second_sigterm_ends_it_at_once(case: &Case) -> anyhow::Result
 
 /// P09: nobody can bring a panic about from outside, so the unit test of that name plays it, against a tool that panics.
 pub async fn p09_a_panic_fails_its_own_call_alone(_case: &Case) -> anyhow::Result<()> {
-    const TEST: &str = "server::mcp::tests::p09_a_panic_in_a_tool_fails_that_call_alone";
-    const BUILD: Duration = Duration::from_secs(170);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = tokio::process::Command::new(cargo);
-    command.args(["test", "-p", "kubeferry", "--lib", "--locked", "--", "--exact", TEST]);
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).kill_on_drop(true);
-    let ran = tokio::time::timeout(BUILD, command.output()).await??;
-    let said = String::from_utf8_lossy(&ran.stdout);
-    anyhow::ensure!(ran.status.success() && said.contains("test result: ok. 1 passed"), "{said}");
-    Ok(())
+    unit::passes("server::mcp::tests::p09_a_panic_in_a_tool_fails_that_call_alone").await
 }
 
 /// P05: twice as many connections as files.

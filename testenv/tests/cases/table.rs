@@ -158,6 +158,105 @@ cases! {
             "With 200 clusters; the last 50 reloads may take 12 MiB, where 50 generations that stay would take 30. Tasks are seen by \
              what they hold only.";
     }
+    chain: {
+        H01 h01_five_clusters_and_a_kcp_at_once_get_a_token_each [simulated]
+            "One caller's calls to five clusters of three realms and a kcp at once: one leg 1 and one leg 2 for each cluster of \
+             another realm, one exchange for each of the caller's own, all in parallel; no two clusters see the same token, \
+             none the caller's, none a grant.",
+            "A grant serves once, so each cluster has a leg 1 of its own.";
+        H06 h06_a_grant_is_never_shown_twice [simulated]
+            "When the answer to leg 2 is lost, the second attempt begins at leg 1; a realm that says that a grant was used before \
+             is believed, and the call fails.";
+        H07 h07_clocks_that_differ_are_said_so [simulated]
+            "When the other realm's clock is six minutes ahead or behind, both legs are tried once more, and then the call says to \
+             set the clocks: of both realms, where the grant was refused, or of the realm and our machine, where the signature \
+             of our client was.",
+            "How far they differ is measured by doctor, not by the call.";
+        H10 h10_a_silent_realm_costs_its_own_clusters_only [simulated]
+            "When the other realm does not answer leg 2, calls to its clusters fail within the time of a call, after one second \
+             attempt; calls to others answer meanwhile.";
+        H11 h11_a_refresh_token_is_dropped [simulated]
+            "A refresh token in an answer is not shown, logged, sent or used.";
+        H12 h12_the_same_subject_of_two_realms_is_two_people [simulated]
+            "Callers of two home realms with the same subject, both linked at a third, are two accounts there with a token each.",
+            "A link begins at one realm, so each has an entry of the configuration, here for one API server.";
+        H13 h13_a_token_of_the_other_realm_opens_no_door [simulated]
+            "A token of a realm that is no home realm is answered 401; no realm and no cluster hears of it.";
+        H14 h14_a_grant_for_another_realm_is_refused_there [simulated]
+            "A link that asks for grants for a third realm is refused by the second, and the call names the audience; nothing is \
+             kept.";
+    }
+    chain_refusals: {
+        H02 h02_a_grant_is_for_the_other_realm_alone [simulated]
+            "A grant for another audience, for several or for none is an error of leg 1, and the other realm does not see it; an \
+             array of the right one is taken.";
+        H03 h03_a_grant_is_of_the_caller_and_does_not_last [simulated]
+            "A grant of another issuer or subject, without one or without end, or of an hour is an error of leg 1, and the other \
+             realm does not see it.",
+            "A grant may live 30 minutes: a Keycloak limits the age of grants, not their life, and 5 minutes is less than many \
+             realms give.";
+        H04 h04_a_bearer_grant_needs_the_profile_keycloak [simulated]
+            "A grant with the type of an access token, as Keycloak gives it, is taken with profile = \"keycloak\" only; else the \
+             error names that setting, and with it the call works.";
+        H05 h05_who_is_not_linked_is_told_how_to_be [simulated]
+            "A caller without an account at the other realm is told which realm, subject and link are missing; when the link is \
+             there, the call works.",
+            "The log has the subject; leaving it out is no setting.";
+        H08 h08_what_is_switched_off_at_the_other_realm_is_named [simulated]
+            "What is switched off at the other realm (the provider, its grants, our client's use of it, our client's grants) is \
+             named with its fix, not tried again, and works when it is switched on.",
+            "A Keycloak says the same of a provider that is missing, disabled, or without the grant.";
+        H09 h09_a_token_of_somebody_else_is_not_used [simulated]
+            "A token of leg 2 of another issuer, for another audience, without subject, or of another account than before is an \
+             error; the cluster sees nothing.",
+            "Which account is the caller's is not known at first: the first one is trusted until a reload, and expect_username \
+             proves it.";
+    }
+    kept: {
+        E01 e01_a_hundred_calls_at_once_make_one_exchange [simulated]
+            "100 calls of one caller to one cluster at once make one exchange, or one of each leg.";
+        E02 e02_the_same_subject_of_two_issuers_shares_nothing [simulated]
+            "Callers with the same subject of two issuers share no token.",
+            "A cluster that is reached by tokens of a realm takes callers of one home realm, so they meet in no cache from \
+             outside (H12): a unit test, which this row runs, holds the cache to it.";
+        E03 e03_clusters_with_the_same_audience_share_nothing [simulated]
+            "Two clusters with the same audience in one realm have a token each.",
+            "There is no setting to share one.";
+        E04 e04_a_new_token_gets_a_new_exchange [simulated]
+            "A caller who comes with another access token, of fewer scopes and groups, gets what that token is exchanged for.";
+        E05 e05_fields_of_a_key_cannot_run_into_each_other [simulated]
+            "Fields of a key cannot run into each other: `ab` and `c` is another key than `a` and `bc`.",
+            "Played by a unit test, which this row runs.";
+        E11 e11_a_follower_takes_over_from_who_goes_away [simulated]
+            "When the call that began an exchange goes away, another that waits for it begins its own, and is answered.";
+        E12 e12_a_refusal_is_shared_and_soon_forgotten [simulated]
+            "Calls that wait for one exchange hear the same refusal; it is kept for 5 s at most.";
+        E13 e13_a_reload_leaves_nothing_of_before [simulated]
+            "After a reload that changes an audience, our client at a realm or the strategy, or changes them back, no token of \
+             before is used.",
+            "What becomes of an exchange in flight is a scenario, crossing_changes.";
+        E15 e15_the_cache_is_bounded [simulated]
+            "The cache is bounded by bytes, whoever many callers there are.",
+            "Played by a unit test, which this row runs; 1,000 callers of 50 clusters are measured by scripts/bench.";
+        E16 e16_a_clock_that_jumps_back_lengthens_nothing [simulated]
+            "When the clock jumps back an hour, a kept token ends when it would have.",
+            "Played by a unit test, which this row runs: the clock of a machine cannot be set for one program.";
+    }
+    kept_lives: {
+        E06 e06_a_kept_token_ends_before_the_callers_own [simulated]
+            "A token that outlives the caller's own is kept until 15 s before the end of the latter, and for 285 s at most.";
+        E07 e07_a_kept_token_ends_before_it_is_over [simulated]
+            "Whatever life an answer claims, a token is kept until 15 s before its own end, and replaced.";
+        E08 e08_a_life_that_makes_no_sense_serves_once [simulated]
+            "A token whose answer claims no life, a negative one or none that is a whole number serves one call; a huge one is \
+             capped, and where none is said the token's own end counts.";
+        E09 e09_a_token_that_a_cluster_refuses_is_replaced_once [simulated]
+            "A read that a cluster answers with 401 is sent once more with a new token; when that is refused too, the call fails, \
+             and neither is kept.",
+            "Nothing is written yet, so there is no write that must not be repeated.";
+        E10 e10_what_is_forbidden_is_not_tried_with_another_token [simulated]
+            "A read that a cluster forbids (403) is not sent again, and the token is kept.";
+    }
     process: {
         P02 p02_a_second_sigterm_ends_it_at_once [simulated]
             "A second SIGTERM does not wait for calls in flight: exit status 130.";
