@@ -10,10 +10,13 @@ mod cases {
     pub mod chain;
     pub mod chain_refusals;
     pub mod discovery;
+    pub mod exchange;
+    pub mod exchange_answers;
     pub mod kept;
     pub mod kept_lives;
     pub mod lists;
     pub mod network;
+    pub mod our_client;
     pub mod process;
     pub mod reload;
     pub mod scale;
@@ -25,6 +28,7 @@ mod lab {
     pub mod bench;
     pub mod case;
     pub mod crossing;
+    pub mod exchanges;
     pub mod guide;
     mod measuring;
     pub mod proc;

@@ -7,8 +7,8 @@ use crate::realm::{
 use crate::world::RESOURCE;
 
 /// What is not the same when it is not form-encoded before it goes into a header.
-pub(super) const CORP_SECRET: &str = "c0rp:s3cret+/=%";
-pub(super) const LAKE_SECRET: &str = "l4ke&s3cret";
+pub(super) const CORP_SECRET: &str = "c0rp:client s3cret+/=%";
+pub(super) const LAKE_SECRET: &str = "l4ke&client=s3cret+/";
 /// How long people's tokens live, in seconds; those of the exchange live 240, those of a grant 300.
 const TOKEN_LIFETIME: i64 = 3600;
 

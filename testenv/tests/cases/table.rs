@@ -276,6 +276,83 @@ cases! {
             "Looked at once their sockets are full; until then they cost processor time. Figures are only read by whoever comes: \
              there is no endpoint that could be down.";
     }
+    exchange: {
+        C01 c01_an_exchange_asks_for_what_the_cluster_needs_and_nothing_else [simulated]
+            "An exchange is one request with the parameters of RFC 8693, the audience and the scope of the cluster; the cluster \
+             sees the token of that audience and subject, and never the caller's own.",
+            "A Keycloak is not asked for a requested_token_type, which it knows otherwise than the RFC.";
+        C08 c08_a_wider_scope_is_refused_where_no_profile_expects_it [simulated]
+            "A token with more scopes than were asked for is refused, one with fewer is used.",
+            "With profile keycloak more scopes are a line in the log: a Keycloak adds its default scopes to every token. What a \
+             narrower token may not do, the API server says.";
+        C10 c10_a_refusal_says_what_to_mend_and_is_not_repeated [simulated]
+            "A realm's refusal is a code and a fix for each reason that OAuth knows; it is not repeated, all who ask within 5 s get \
+             the same, and then the realm is asked again.";
+        C11 c11_a_realm_that_is_away_is_asked_twice_at_most [simulated]
+            "A realm that answers 503, breaks off or says nothing is asked once more, and is then unavailable; one that answers 500 \
+             or 502 is asked once.",
+            "There is no breaker for realms: a failure is kept for 5 s for its caller and cluster, and others try. 503 and a \
+             connection that is lost are what a realm that starts or moves shows.";
+        C12 c12_a_realm_that_says_when_is_believed [simulated]
+            "When a realm says when to come back, the caller is told, and this call asks no more; with 503 up to 2 s are waited for.",
+            "Other calls ask again after 5 s, however long the realm said.";
+        C14 c14_a_redirect_is_refused_and_nothing_goes_there [simulated]
+            "A redirect of the token endpoint is refused; neither the form nor the secret goes to where it leads.";
+        I15 i15_what_goes_wrong_at_an_exchange_names_the_step_and_a_thousand_share_one [simulated]
+            "A token endpoint that is down, slow, refuses, answers an error with 200 or gives a token for another audience is an \
+             error that names the step and the realm; 1,000 calls of one caller at once are one exchange.",
+            "`expires_in` 0 is no error: such a token serves those who wait for it (E08).";
+        C22 c22_a_token_that_is_nearly_over_is_sent_back_to_its_realm [simulated]
+            "A token with 5 s left is not exchanged: the call is answered 401, and no realm and no cluster hears of it.",
+            "10 s are the limit.";
+    }
+    exchange_answers: {
+        C02 c02_an_answer_without_a_token_is_none [simulated]
+            "An answer whose access_token is empty, missing, no text, too long or unfit for a header is an error; no cluster is \
+             asked.";
+        C03 c03_a_token_that_is_no_bearer_token_is_not_used [simulated]
+            "A token whose token_type is missing, DPoP or N_A is not used; Bearer is known in any case of its letters.";
+        C04 c04_a_token_of_another_type_is_not_used [simulated]
+            "A token whose issued_token_type is a refresh token, an ID token, SAML or missing is not used.",
+            "There is no setting that forgives a missing one; access_token and jwt are both good.";
+        C05 c05_the_same_token_back_is_no_exchange [simulated]
+            "A realm that gives the caller's own token back has not exchanged it; it goes to no cluster.";
+        C06 c06_a_token_that_is_not_what_was_asked_for_goes_nowhere [simulated]
+            "A token of another issuer, audience or subject, or one that has ended or has no end, is refused by name; no cluster is \
+             asked.";
+        C07 c07_a_token_that_is_good_at_our_door_too_goes_nowhere [simulated]
+            "A token that also names our own audience is refused, and a configuration that asks for it is wrong.";
+        C09 c09_an_opaque_token_is_not_used [simulated]
+            "A token that is no JWT is refused.",
+            "There is no setting that allows opaque tokens: issuer, audience and subject could not be checked before a cluster sees \
+             it, and API servers take JWTs.";
+        C13 c13_what_is_no_token_answer_is_bounded_and_said [simulated]
+            "HTML, a success that holds an error, half an answer or 1 GiB is an error of that step; of a body no more than 64 KiB \
+             are read.";
+        C15 c15_what_a_realm_says_is_data [simulated]
+            "What a realm says of its refusal is shown in quotes: one line of at most 120 printable characters, without anything that \
+             looks like a token.";
+        C21 c21_a_refresh_token_is_dropped [simulated]
+            "A refresh token in an answer is not used and is in no log.";
+        I16 i16_a_token_of_somebody_else_is_refused [simulated]
+            "A token or a grant of another subject is refused; so is another account at the second realm than the one that was seen \
+             there first.",
+            "The first account at another realm is believed; only expect_username proves it. A reload forgets it.";
+    }
+    our_client: {
+        C16 c16_any_character_in_id_and_secret_arrives [simulated]
+            "An id and a secret with `: % + &`, blanks and letters beyond ASCII arrive at the realm as they are, in the header and in \
+             the form.";
+        C17 c17_each_request_has_an_assertion_of_its_own [simulated]
+            "private_key_jwt: each of 100 requests at once has an assertion of its own, for the issuer alone and 60 s at most, and \
+             no secret.";
+        C18 c18_a_projected_token_is_read_for_each_request [simulated]
+            "A projected token that was rotated is used by the next request; one that is empty or cannot be read is an error that \
+             names our client at that realm, and nothing is sent.",
+            "Mode 0644 is fine: so it is projected by a kubelet.";
+        I17 i17_a_rotated_secret_counts_for_the_next_request [simulated]
+            "A rotated secret or key of our client is used by the next request, without a restart.";
+    }
     @later {
         C19 "At a realm that takes our client by its certificate, the address for it (mtls_endpoint_aliases) is used, and no \
              cluster sees that certificate.",

@@ -35,8 +35,18 @@ impl<'a> Fleet<'a> {
 
     /// The program with an edited configuration.
     pub async fn of(case: &'a Case, crossing: Crossing, edit: impl FnOnce(String) -> String) -> anyhow::Result<Self> {
+        Self::logging(case, crossing, "debug", edit).await
+    }
+
+    /// The same with another level of the log.
+    pub async fn logging(
+        case: &'a Case,
+        crossing: Crossing,
+        level: &str,
+        edit: impl FnOnce(String) -> String,
+    ) -> anyhow::Result<Self> {
         let config = crossing.config_of(&edit(crossing.config_text()));
-        let ferry = case.ferry_of(&config).await?;
+        let ferry = case.keep(Ferry::start(Some(&config), &[("KUBEFERRY_LOG", level)]).await?);
         crossing.clear();
         Ok(Self { case, crossing, ferry, config })
     }
