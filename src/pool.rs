@@ -187,7 +187,9 @@ impl Pool {
         let principal = client.principal();
         let expected = compiled.expects(principal).map_err(|error| error.failure(principal.owns_this_machine()))?;
         let Some(expected) = expected else { return Ok(()) };
-        let key = caches::view("proof", &compiled.key, principal).finish();
+        // Of this very credential: another one may be of another account.
+        let key =
+            caches::view("proof", &compiled.key, principal).field("credential", client.credential_digest()).finish();
         let ask = Box::pin(async {
             let seen = client.whoami().await?;
             match expected.differs(&seen) {

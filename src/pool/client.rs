@@ -70,6 +70,11 @@ impl ClusterClient {
         &self.target
     }
 
+    /// Tells its credential from others.
+    pub(super) fn credential_digest(&self) -> [u8; 32] {
+        self.sender.credential.digest()
+    }
+
     /// Whose call it is.
     pub fn principal(&self) -> &Arc<Principal> {
         self.sender.permit.caller().principal()

@@ -149,6 +149,21 @@ impl Credential {
         self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
     }
 
+    /// True when both put the same on a request.
+    fn is(&self, other: &Self) -> bool {
+        self.digest() == other.digest()
+    }
+
+    /// Tells credentials apart.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let hasher = KeyHasher::new("credential-itself").field("cluster", self.key.bytes());
+        let hasher = self
+            .headers
+            .iter()
+            .fold(hasher, |hasher, (name, value)| hasher.field("name", name.as_str()).field("value", value.as_bytes()));
+        hasher.optional("certificate", self.identity.as_ref().map(|identity| identity.digest())).finish()
+    }
+
     /// True once the credential has ended.
     pub(super) fn expired(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)

@@ -78,12 +78,10 @@ impl Sender {
     /// Sends `ask` to a place (`""`, or `/clusters/<ref>` with a checked ref) and gives back a success.
     pub(super) async fn send(&self, place: &str, ask: &Ask) -> Result<Reply, Failure> {
         let operation = self.admit(ask)?;
+        let sent = self.credential();
         let mut outcome = self.exchange(place, ask, &operation).await?;
-        if unauthorized(&outcome) && self.renew(&operation).await? {
+        if unauthorized(&outcome) && self.renew(&operation, sent).await? {
             outcome = self.exchange(place, ask, &operation).await?;
-            if unauthorized(&outcome) {
-                self.caches.kept.rejected(&self.compiled, self.permit.caller()).await;
-            }
         }
         self.verdict(outcome, &operation)
     }
@@ -116,7 +114,7 @@ impl Sender {
         };
         // What is here is no success.
         if unauthorized(&outcome) {
-            self.caches.kept.rejected(&self.compiled, self.permit.caller()).await;
+            self.caches.kept.rejected(&self.compiled, self.permit.caller(), self.credential()).await;
         }
         self.verdict(outcome, &operation).map(|_| Err(End::Closed))
     }
@@ -144,18 +142,23 @@ impl Sender {
         self.caches.metrics.upstream(cluster, operation.verb, code(outcome), sent.elapsed());
     }
 
-    /// The cluster refused the credential: it is not used again. True when there is a new one and the request may be sent
-    /// once more, which only a request that changes nothing may.
-    async fn renew(&self, operation: &Operation) -> Result<bool, Failure> {
+    /// The cluster refused the credential `sent`. True when there is another one and the request may be sent once more,
+    /// which only a request that changes nothing may.
+    async fn renew(&self, operation: &Operation, sent: &Credential) -> Result<bool, Failure> {
         let caller = self.permit.caller();
-        let again = self.caches.kept.rejected(&self.compiled, caller).await;
-        if !again || operation.access != Some(Access::Read) || self.renewed.get().is_some() {
+        let again = self.caches.kept.rejected(&self.compiled, caller, sent).await;
+        if !again || operation.access != Some(Access::Read) {
             return Ok(false);
+        }
+        if let Some(renewed) = self.renewed.get() {
+            // Another request of this call was refused first.
+            return Ok(renewed.digest() != sent.digest());
         }
         let obtained = tokio::time::timeout(self.left()?, self.caches.kept.credential(&self.compiled, caller)).await;
         // Without a new one, the cluster's own answer says more.
         let Ok(Ok(credential)) = obtained else { return Ok(false) };
-        Ok(self.renewed.set(credential).is_ok())
+        let _first = self.renewed.set(credential);
+        Ok(true)
     }
 
     fn credential(&self) -> &Credential {

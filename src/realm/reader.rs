@@ -173,6 +173,21 @@ impl RealmReader {
     /// # Errors
     /// When the realm has no token endpoint, or no whole answer came; every HTTP status is an answer.
     pub async fn token_request(&self, headers: HeaderMap, form: String) -> Result<RawAnswer, RealmError> {
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.ask_for_token(headers, form)).await;
+        let answer = answer.unwrap_or_else(|elapsed| {
+            let (realm, url) = (self.realm.clone(), crate::model::names::quote(&self.issuer));
+            Err(RealmError::Fetch { realm, what: TOKENS, url, hint: "", source: Arc::new(elapsed) })
+        });
+        if matches!(&answer, Err(_) | Ok(RawAnswer { status: 404 | 405, .. })) {
+            // Perhaps the endpoint moved: look at the discovery document again next time, unless somebody does so now.
+            if let Ok(mut kept) = self.metadata.try_lock() {
+                *kept = None;
+            }
+        }
+        answer
+    }
+
+    async fn ask_for_token(&self, headers: HeaderMap, form: String) -> Result<RawAnswer, RealmError> {
         let wrong = |why: &str| RealmError::Document { realm: self.realm.clone(), what: TOKENS, why: why.to_owned() };
         let metadata = self.metadata().await?;
         let endpoint = metadata.token_endpoint.as_deref().ok_or_else(|| wrong("the realm has none"))?;

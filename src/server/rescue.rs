@@ -13,6 +13,8 @@ use crate::output::scrub_text;
 const WHAT_CHARS: usize = 220;
 /// Characters of the next step.
 const NEXT_CHARS: usize = 160;
+/// Characters of a step that somebody has to do in a realm or in the configuration: names of both stand in it.
+const FIX_CHARS: usize = 400;
 
 /// What to do with one failure.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +72,7 @@ pub fn rescue(failure: &Failure, request_id: &str) -> Rescue {
 }
 
 fn tool_error(failure: &Failure, next: &str) -> Seen {
-    let next = one_line(next, NEXT_CHARS);
+    let next = one_line(next, if failure.kind == FailureKind::Credential { FIX_CHARS } else { NEXT_CHARS });
     let mut text = what(failure);
     if let Some(after) = failure.retry {
         text.push_str(&format!(" (retry after {} ms)", after.as_millis()));

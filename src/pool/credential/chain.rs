@@ -64,6 +64,11 @@ pub(super) fn compile(entry: &Entry, context: &CompileContext) -> Result<Draft, 
     let (home, target) = (keep(home), keep(target));
     let (Some(home), Some(target), true) = (home, target, problems.is_empty()) else { return Err(problems) };
     let grant_audience = [link.audience.clone().unwrap_or_else(|| target.issuer().to_owned())];
+    if context.ours.contains(&grant_audience[0]) {
+        let what = format!("request.audience of the link is \"{}\", an audience of our own", grant_audience[0]);
+        let fix = "write the issuer of the other realm: with such a grant it could come in at our door as the caller";
+        return Err(vec![problem(entry, "link", what, fix)]);
+    }
     let digest = KeyHasher::new("chain")
         .field("home", home.digest())
         .field("target", target.digest())
@@ -94,6 +99,7 @@ impl Chain {
         let sub = Some(caller.principal().sub.as_str());
         let expected = Expected { iss: self.home.issuer(), audiences: &self.grant_audience, sub, subject };
         minted::check(&grant, &expected, self.home.realm(), Leg::Grant)?;
+        minted::check_scope(&grant, &self.home, request)?;
         let long = grant.claims.exp.is_some_and(|exp| exp > SystemTime::now() + MAX_GRANT_LIFE);
         if grant.claims.aud.len() != 1 || long {
             let (code, why) = match long {

@@ -76,28 +76,15 @@ pub enum CredentialError {
 }
 
 impl CredentialError {
-    /// What the caller sees of it. `hints` of local files go to the local caller only, who owns them.
-    pub fn failure(&self, local: bool) -> Failure {
+    /// Its code.
+    pub(super) fn code(&self) -> &'static str {
         if let Self::Again(first) = self {
-            return first.failure(local);
+            return first.code();
         }
-        let kind = match self {
-            Self::SubjectExpired => FailureKind::SignIn,
-            Self::NotReachable { .. } => FailureKind::Internal,
-            Self::Unanswered { .. } => FailureKind::Unreachable,
-            Self::Refused(refusal) => refusal.kind,
-            Self::Unprintable { .. }
-            | Self::Template { .. }
-            | Self::File(_)
-            | Self::Kubeconfig(_)
-            | Self::User(_)
-            | Self::Again(_)
-            | Self::Client { .. }
-            | Self::Exec(_) => FailureKind::Credential,
-        };
-        let code = match self {
+        match self {
             Self::Refused(refusal) => refusal.code,
-            Self::Unanswered { .. } => "realm_unavailable",
+            Self::Unanswered { source: RealmError::Fetch { .. }, .. } => "realm_unavailable",
+            Self::Unanswered { .. } => "realm_unusable",
             Self::Client { .. } => "client_credentials",
             Self::NotReachable { .. }
             | Self::SubjectExpired
@@ -108,7 +95,31 @@ impl CredentialError {
             | Self::User(_)
             | Self::Again(_)
             | Self::Exec(_) => "no_credential",
+        }
+    }
+
+    /// What the caller sees of it. `hints` of local files go to the local caller only, who owns them.
+    pub fn failure(&self, local: bool) -> Failure {
+        if let Self::Again(first) = self {
+            return first.failure(local);
+        }
+        let kind = match self {
+            Self::SubjectExpired => FailureKind::SignIn,
+            Self::NotReachable { .. } => FailureKind::Internal,
+            Self::Unanswered { source: RealmError::Fetch { .. }, .. } => FailureKind::Unreachable,
+            // The realm's own documents or our configuration of it: asking again does not help.
+            Self::Unanswered { .. } => FailureKind::Credential,
+            Self::Refused(refusal) => refusal.kind,
+            Self::Unprintable { .. }
+            | Self::Template { .. }
+            | Self::File(_)
+            | Self::Kubeconfig(_)
+            | Self::User(_)
+            | Self::Again(_)
+            | Self::Client { .. }
+            | Self::Exec(_) => FailureKind::Credential,
         };
+        let code = self.code();
         let cause = if local { crate::model::chain(self) } else { self.to_string() };
         let failure = Failure::new(kind, code, cause).because(self);
         match self {
@@ -120,11 +131,14 @@ impl CredentialError {
                 failure.hint("Ask the operator to change the impersonate template")
             }
             Self::Refused(refusal) => {
-                let failure = failure.hint(format!("To mend it: {}", refusal.fix));
+                let failure = failure.hint(capitalised(&refusal.fix));
                 match refusal.retry_after {
                     Some(after) => failure.retry(after),
                     None => failure,
                 }
+            }
+            Self::Unanswered { realm, source, .. } if !matches!(source, RealmError::Fetch { .. }) => {
+                failure.hint(format!("Ask the operator to check [realms.{realm}]: {source}"))
             }
             Self::Unanswered { realm, .. } => failure
                 .hint(format!("Clusters of other realms are not affected; ask who runs realm {realm}"))
@@ -142,10 +156,19 @@ impl CredentialError {
     }
 }
 
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
+}
+
 /// Every code of a failure of this module, for docs/reference/errors.md.
 #[cfg(test)]
 pub(crate) fn codes() -> Vec<&'static str> {
-    super::oauth::CODES.iter().copied().chain(["realm_unavailable", "client_credentials", "no_credential"]).collect()
+    super::oauth::CODES
+        .iter()
+        .copied()
+        .chain(["realm_unavailable", "realm_unusable", "client_credentials", "no_credential"])
+        .collect()
 }
 
 /// What realms say, with code and fix, for docs/reference/errors.md.

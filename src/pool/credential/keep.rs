@@ -15,7 +15,7 @@ use moka::future::Cache;
 
 use super::minted::Pins;
 use super::{Compiled, Credential, CredentialError};
-use crate::model::{Caller, KeyHasher, Principal};
+use crate::model::{Caller, FailureKind, KeyHasher, Principal};
 use crate::telemetry::Metrics;
 
 /// Memory of all credentials together, roughly.
@@ -53,6 +53,9 @@ pub struct Kept {
     entries: Cache<Key, Arc<Entry>>,
     failures: moka::sync::Cache<Key, Arc<CredentialError>>,
     refused: moka::sync::Cache<Key, ()>,
+    /// Tokens of callers that their realm does not accept any more, by digest: what was issued for them before is not
+    /// used again.
+    ended: moka::sync::Cache<[u8; 32], Instant>,
     minting: Arc<Minting>,
 }
 
@@ -95,6 +98,7 @@ impl Kept {
             entries: entries(BYTES),
             failures: moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(FAILED).build(),
             refused: moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(REFUSED).build(),
+            ended: moka::sync::Cache::builder().max_capacity(FAILURES).time_to_live(MAX_LIFE).build(),
             minting,
         }
     }
@@ -116,6 +120,7 @@ impl Kept {
         if let Some(error) = self.failures.get(&key) {
             return Err(CredentialError::Again(error));
         }
+        self.forget_ended(key, caller).await;
         let found = self.entries.entry(key).or_try_insert_with(Box::pin(self.mint(compiled, caller))).await;
         self.minting.metrics.cache("credentials", found.as_ref().is_ok_and(|entry| !entry.is_fresh()));
         match found {
@@ -125,6 +130,7 @@ impl Kept {
                 Ok(entry.credential.clone())
             }
             Err(error) => {
+                end(&self.ended, caller, &error);
                 self.failures.insert(key, Arc::clone(&error));
                 Err(CredentialError::Again(error))
             }
@@ -146,17 +152,34 @@ impl Kept {
         own.min(MAX_LIFE).saturating_sub(MARGIN)
     }
 
-    /// A cluster answered 401: the entry is not used again. True when a new one may be tried: not for a caller whose
-    /// entry was refused a moment ago.
-    pub async fn rejected(&self, compiled: &Compiled, caller: &Caller) -> bool {
+    /// A cluster answered 401 to the credential `refused`. True when there is another one, or a new one may be obtained:
+    /// not for a caller whose entry was replaced a moment ago, so that a cluster that refuses everything costs a realm
+    /// one exchange in 10 s and caller.
+    pub async fn rejected(&self, compiled: &Compiled, caller: &Caller, refused: &Credential) -> bool {
         compiled.strategy.rejected().await;
         if !compiled.strategy.is_minted() {
             return false;
         }
         let key = key(compiled, caller);
-        self.entries.invalidate(&key).await;
-        let first = self.refused.entry(key).or_insert(());
-        first.is_fresh()
+        match self.entries.get(&key).await {
+            Some(entry) if entry.credential.is(refused) => {
+                let may = self.refused.entry(key).or_insert(()).is_fresh();
+                if may {
+                    self.entries.invalidate(&key).await;
+                }
+                may
+            }
+            // Somebody else has replaced it meanwhile, or is about to.
+            Some(_) | None => true,
+        }
+    }
+
+    /// Drops what was issued before the caller's realm said that the caller's token has ended.
+    async fn forget_ended(&self, key: Key, caller: &Caller) {
+        let Some(ended) = self.ended.get(&caller.principal().token_digest) else { return };
+        if self.entries.get(&key).await.is_some_and(|entry| entry.since <= ended) {
+            self.entries.invalidate(&key).await;
+        }
     }
 
     async fn mint(&self, compiled: &Arc<Compiled>, caller: &Caller) -> Result<Arc<Entry>, CredentialError> {
@@ -169,16 +192,20 @@ impl Kept {
         if !entry.is_old() || entry.renewing.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (entries, minting) = (self.entries.clone(), Arc::clone(&self.minting));
+        let (entries, ended, minting) = (self.entries.clone(), self.ended.clone(), Arc::clone(&self.minting));
         let (compiled, caller) = (Arc::clone(compiled), caller.clone());
         tokio::spawn(async move {
             // When this fails, the entry serves to its end and the next caller sees why.
             let minted = tokio::time::timeout(RENEWAL, compiled.strategy.credential(&caller, &minting)).await;
-            if let Ok(Ok(credential)) = minted {
-                let entry = Entry::new(credential, SystemTime::now());
-                if !entry.life.is_zero() {
-                    entries.insert(key, Arc::new(entry)).await;
+            match minted {
+                Ok(Ok(credential)) => {
+                    let entry = Entry::new(credential, SystemTime::now());
+                    if !entry.life.is_zero() {
+                        entries.insert(key, Arc::new(entry)).await;
+                    }
                 }
+                Ok(Err(error)) => end(&ended, &caller, &error),
+                Err(_elapsed) => {}
             }
         });
     }
@@ -195,6 +222,13 @@ impl Entry {
     fn is_old(&self) -> bool {
         let left = self.life.saturating_sub(self.since.elapsed());
         !self.life.is_zero() && left < self.life / RENEW
+    }
+}
+
+/// Remembers that the caller's realm does not accept the caller's token any more, where `error` says that.
+fn end(ended: &moka::sync::Cache<[u8; 32], Instant>, caller: &Caller, error: &CredentialError) {
+    if error.failure(false).kind == FailureKind::SignIn {
+        ended.insert(caller.principal().token_digest, Instant::now());
     }
 }
 

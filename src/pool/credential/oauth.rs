@@ -86,6 +86,7 @@ pub struct RealmClient {
     profile: Profile,
     reader: Arc<RealmReader>,
     authentication: ClientAuthentication,
+    digest: [u8; 32],
 }
 
 impl RealmClient {
@@ -96,7 +97,8 @@ impl RealmClient {
     pub fn new(config: &RealmConfig, reader: Arc<RealmReader>) -> Result<Self, AuthenticationError> {
         let authentication = ClientAuthentication::new(config)?;
         let (name, issuer) = (config.name.clone(), config.issuer.clone());
-        Ok(Self { name, issuer, profile: config.profile, reader, authentication })
+        let digest = authentication.digest(config);
+        Ok(Self { name, issuer, profile: config.profile, reader, authentication, digest })
     }
 
     /// The realm.
@@ -121,7 +123,7 @@ impl RealmClient {
 
     /// Digest of what decides where our client credentials go and as whom.
     pub(super) fn digest(&self) -> [u8; 32] {
-        self.authentication.digest(&self.name, &self.issuer, self.profile)
+        self.digest
     }
 
     /// One request to the token endpoint. A realm that is not there, or says when to come back, is asked once more; the
@@ -138,7 +140,7 @@ impl RealmClient {
         let result = match &outcome {
             Ok(_) => "ok",
             Err(CredentialError::Refused(refusal)) => refusal.code,
-            Err(_) => "realm_unavailable",
+            Err(error) => error.code(),
         };
         metrics.exchange(self.name.as_str(), request.leg.label(), result, began.elapsed());
         outcome

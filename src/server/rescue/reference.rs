@@ -207,6 +207,12 @@ const CODES: &[[&str; 4]] = &[
         "call again; other realms' clusters are not affected",
     ],
     [
+        "realm_unusable",
+        "credential",
+        "an address or a document of the realm is refused, as one on another host, or no token endpoint",
+        "operator: check `[realms.<name>]`; `kubeferry doctor` says more",
+    ],
+    [
         "redirect",
         "cluster",
         "the server answers a redirect, which is not followed",

@@ -63,18 +63,23 @@ impl Lab {
         }
     }
 
+    fn config(&self, name: &str, at: &Realm) -> crate::realm::RealmConfig {
+        let mut config = at.config();
+        config.name = realm(name);
+        config.profile = Profile::Keycloak;
+        config.client = Some(Ours {
+            id: "ferry".into(),
+            auth: "client_secret_basic".into(),
+            secret_file: Some(self.folder.path().join("secret")),
+            key_file: None,
+            token_file: None,
+        });
+        config
+    }
+
     pub(super) fn context(&self) -> CompileContext {
         let client = |name: &str, at: &Realm| {
-            let mut config = at.config();
-            config.name = realm(name);
-            config.profile = Profile::Keycloak;
-            config.client = Some(Ours {
-                id: "ferry".into(),
-                auth: "client_secret_basic".into(),
-                secret_file: Some(self.folder.path().join("secret")),
-                key_file: None,
-                token_file: None,
-            });
+            let config = self.config(name, at);
             let reader = Arc::new(crate::realm::RealmReader::new(&config).unwrap());
             (config.name.clone(), Ok(RealmClient::new(&config, reader).unwrap()))
         };
@@ -197,6 +202,42 @@ async fn a_grant_that_is_not_what_was_asked_for_never_reaches_the_other_realm() 
     lab.outcome(&lab.chain(), &caller("corp", "alice")).await.unwrap();
     lab.edited(&lab.plant, |a| a.claims["iss"] = "https://corp.example".into());
     assert_eq!(lab.code(&lab.chain()).await, "token_issuer");
+}
+
+#[tokio::test]
+async fn every_setting_of_a_realm_that_decides_where_secrets_go_is_in_the_key() {
+    let lab = Lab::start().await;
+    type Edit = fn(&mut crate::realm::RealmConfig);
+    let edits: [Edit; 7] = [
+        |_| {},
+        |realm| realm.issuer = "https://localhost:1".into(),
+        |realm| realm.discovery_url = Some("https://localhost:2/x".into()),
+        |realm| realm.ca = None,
+        |realm| realm.allow_private = false,
+        |realm| realm.profile = Profile::Rfc,
+        |realm| realm.client.as_mut().unwrap().id = "another".into(),
+    ];
+    let mut keys = std::collections::BTreeSet::new();
+    for edit in edits {
+        let mut config = lab.config("corp", &lab.corp);
+        edit(&mut config);
+        let mut context = lab.context();
+        let reader = Arc::new(crate::realm::RealmReader::new(&config).unwrap());
+        context.clients.insert(realm("corp"), Ok(RealmClient::new(&config, reader).unwrap()));
+        for settings in [lab.exchange(), lab.chain()] {
+            keys.insert(compiled(&settings, &context).key.bytes().to_vec());
+        }
+    }
+    assert_eq!(keys.len(), 2 * edits.len());
+}
+
+#[tokio::test]
+async fn no_other_realm_gets_a_grant_that_opens_our_door() {
+    let lab = Lab::start().await;
+    let mut context = lab.context();
+    context.links.get_mut("corp-to-plant").unwrap().audience = Some("https://ferry.example/mcp".into());
+    let problems = super::compile(&super::entry(lab.chain()), &context).unwrap_err();
+    assert_eq!(problems[0].key, "clusters.c1.link");
 }
 
 #[tokio::test]

@@ -155,13 +155,35 @@ async fn e08_a_credential_without_much_life_is_used_once() {
 async fn e09_a_refused_entry_is_replaced_once_in_ten_seconds() {
     let (slow, compiled, kept) = setup("c1");
     slow.permits.add_permits(100);
-    kept.credential(&compiled, &alice()).await.unwrap();
-    assert!(kept.rejected(&compiled, &alice()).await, "a new one may be tried");
+    let first = kept.credential(&compiled, &alice()).await.unwrap();
+    assert!(kept.rejected(&compiled, &alice(), &first).await, "a new one may be tried");
+    assert!(kept.rejected(&compiled, &alice(), &first).await, "by all who were refused with it");
     let second = kept.credential(&compiled, &alice()).await.unwrap();
     assert_eq!(shown(&second), "Bearer alice-1");
-    assert!(!kept.rejected(&compiled, &alice()).await, "but not again at once");
-    kept.credential(&compiled, &caller("https://corp.example", "bob", "t9")).await.unwrap();
-    assert!(kept.rejected(&compiled, &caller("https://corp.example", "bob", "t9")).await, "others are not held to it");
+    assert!(kept.rejected(&compiled, &alice(), &first).await, "who comes late takes what is there");
+    assert_eq!(shown(&kept.credential(&compiled, &alice()).await.unwrap()), "Bearer alice-1");
+    assert!(!kept.rejected(&compiled, &alice(), &second).await, "but it is not replaced again at once");
+    assert_eq!(shown(&kept.credential(&compiled, &alice()).await.unwrap()), "Bearer alice-1");
+    assert_eq!(slow.begun.load(Ordering::SeqCst), 2);
+    let bob = caller("https://corp.example", "bob", "t9");
+    let of_bob = kept.credential(&compiled, &bob).await.unwrap();
+    assert!(kept.rejected(&compiled, &bob, &of_bob).await, "others are not held to it");
+}
+
+#[tokio::test]
+async fn what_was_issued_before_a_sign_out_is_not_used_after_it_is_known() {
+    let (slow, compiled, kept) = setup("c1");
+    let (gone, compiled_2, _) = setup("c2");
+    slow.permits.add_permits(100);
+    gone.permits.add_permits(100);
+    let bob = caller("https://corp.example", "bob", "t9");
+    kept.credential(&compiled, &alice()).await.unwrap();
+    kept.credential(&compiled, &bob).await.unwrap();
+    *gone.life.lock().unwrap() = Err(());
+    assert!(kept.credential(&compiled_2, &alice()).await.is_err(), "another cluster's exchange shows it");
+    assert_eq!(shown(&kept.credential(&compiled, &alice()).await.unwrap()), "Bearer alice-2", "asked for anew");
+    assert_eq!(shown(&kept.credential(&compiled, &bob).await.unwrap()), "Bearer bob-1", "others keep theirs");
+    assert_eq!(shown(&kept.credential(&compiled, &alice()).await.unwrap()), "Bearer alice-2", "and that is kept");
 }
 
 #[tokio::test]

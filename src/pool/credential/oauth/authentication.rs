@@ -17,11 +17,13 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::kubeconfig::read_bounded;
 use crate::model::{KeyHasher, RealmName, Secret};
-use crate::realm::{Profile, RealmConfig};
+use crate::realm::RealmConfig;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Life of a client assertion, in seconds.
 const ASSERTION_LIFE: u64 = 60;
+/// It says that it was made this much earlier, in seconds: a realm refuses what was made ahead of its own clock.
+const BACKDATED: u64 = 10;
 
 /// Why our client cannot authenticate. Never shows a secret.
 #[derive(Debug, thiserror::Error)]
@@ -128,12 +130,16 @@ impl ClientAuthentication {
         format!("{} ({})", self.id, self.method.word())
     }
 
-    pub(super) fn digest(&self, realm: &RealmName, issuer: &str, profile: Profile) -> [u8; 32] {
+    /// Of everything that decides as whom, and to whom, our credentials and people's tokens go.
+    pub(super) fn digest(&self, realm: &RealmConfig) -> [u8; 32] {
         let file = self.method.file().map(|file| file.as_os_str().as_encoded_bytes());
         KeyHasher::new("realm-client")
-            .field("realm", realm.as_str())
-            .field("issuer", issuer)
-            .field("profile", profile.word())
+            .field("realm", realm.name.as_str())
+            .field("issuer", &realm.issuer)
+            .optional("discovery", realm.discovery_url.as_deref())
+            .optional("ca", realm.ca.as_deref())
+            .field("private", [u8::from(realm.allow_private)])
+            .field("profile", realm.profile.word())
             .field("id", &self.id)
             .field("method", self.method.word())
             .optional("file", file)
@@ -213,7 +219,8 @@ fn assertion(id: &str, issuer: &str, pem: &Secret) -> Result<Secret, Authenticat
     rand::fill(&mut random).map_err(|_unspecified| failed)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let jti = URL_SAFE_NO_PAD.encode(random);
-    let claims = Claims { iss: id, sub: id, aud: issuer, jti, iat: now, exp: now + ASSERTION_LIFE };
+    let iat = now.saturating_sub(BACKDATED);
+    let claims = Claims { iss: id, sub: id, aud: issuer, jti, iat, exp: iat + ASSERTION_LIFE };
     let pem = pem.expose().as_bytes();
     // The PEM says the family but not the curve: whichever signs is the one.
     let keys = [

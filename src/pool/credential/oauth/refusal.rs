@@ -342,6 +342,12 @@ impl Refusal {
             "token_audience" => format!(
                 "name a scope in the configuration that brings exactly the audience, and check the audience mappers of our client in realm {realm}"
             ),
+            "subject_changed" => format!(
+                "ask who runs realm {realm} whether your link was changed on purpose; if so, a reload of kubeferry forgets the first account"
+            ),
+            "token_lifetime" => format!("compare the clocks of realm {realm} and of this machine"),
+            "token_subject" => format!("in realm {realm}, give our client the scope that brings sub (Keycloak: basic)"),
+            "grant_lifetime" => format!("in realm {realm}, shorten the life of our client's tokens to 5 minutes"),
             _ => format!("ask who runs realm {realm}, and check profile, audiences and scope in the configuration"),
         };
         debug_assert!(CODES.contains(&code), "{code} is not listed");
@@ -358,7 +364,8 @@ impl Known {
 
 /// Fills a fix with what this request was about. The subject is the caller's own.
 fn fill(fix: &str, realm: &RealmName, request: Request<'_>) -> String {
-    let clean = |text: &str| clean(text, 255);
+    // What the operator wrote and who the caller is: no text of somebody else, so nothing of it is taken for a token.
+    let clean = |text: &str| printable(text, 255);
     fix.replace("{realm}", realm.as_str())
         .replace("{home}", request.caller.realm.as_str())
         .replace("{iss}", &request.caller.iss)
@@ -369,14 +376,19 @@ fn fill(fix: &str, realm: &RealmName, request: Request<'_>) -> String {
 
 /// One line of at most `limit` characters, printable ASCII, nothing that looks like a token.
 fn clean(text: &str, limit: usize) -> String {
-    let printable: String =
-        text.chars().take(4 * limit).map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { ' ' }).collect();
-    let words: Vec<&str> = printable
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .map(|word| if is_token(word) { "(token)" } else { word })
-        .collect();
-    let mut line = words.join(" ").replace('"', "'");
+    let shown: String = text.chars().take(4 * limit).map(shown).collect();
+    let words = shown.split(' ').filter(|word| !word.is_empty());
+    let words: Vec<&str> = words.map(|word| if is_token(word) { "(token)" } else { word }).collect();
+    printable(&words.join(" "), limit)
+}
+
+fn shown(c: char) -> char {
+    if c.is_ascii_graphic() { c } else { ' ' }
+}
+
+/// One line of at most `limit` characters that can stand between double quotes.
+fn printable(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().take(4 * limit).map(shown).collect::<String>().replace(['"', '\\'], "'");
     if line.len() > limit {
         line.truncate(limit.saturating_sub(3));
         line.push_str("...");
@@ -384,10 +396,10 @@ fn clean(text: &str, limit: usize) -> String {
     line
 }
 
-/// True for what could be a JWT or another long secret: 40 characters of base64url and dots, or more.
+/// True for what could be a JWT or another long secret; host names and addresses have dots and slashes in between.
 fn is_token(word: &str) -> bool {
-    let run = word.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))).map(str::len).max();
-    run.unwrap_or(0) >= 40
+    let run = word.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).map(str::len).max();
+    run.unwrap_or(0) >= 40 || word.contains("eyJ")
 }
 
 /// The table of docs/reference/errors.md: step, what a realm says, code, fix.

@@ -103,7 +103,7 @@ async fn something_that_is_no_token_shows_whether_our_client_may_exchange() {
             "exchange_disabled",
         ),
         (401, "unauthorized_client", "Invalid client or Invalid client credentials", "client_refused"),
-        (503, "", "", "realm_unavailable"),
+        (503, "", "", "realm_unusable"),
     ] {
         refuse(&lab.corp, status, error, description);
         assert_eq!(code(lab.home().probe_exchange().await), seen, "{description}");
@@ -125,7 +125,7 @@ async fn a_grant_of_a_stranger_shows_how_far_the_trust_is_set_up() {
         assert_eq!(code(probed), seen, "{description}");
     }
     lab.corp.route("/keys", Answer::Json(json!({"keys": [{"kty": "oct"}]}).to_string()));
-    assert_eq!(code(lab.target().probe_grant(&lab.home(), "https://plant").await), "realm_unavailable");
+    assert_eq!(code(lab.target().probe_grant(&lab.home(), "https://plant").await), "realm_unusable");
 }
 
 #[tokio::test]

@@ -139,6 +139,20 @@ fn a_text_of_a_realm_is_one_bounded_line_without_tokens() {
 }
 
 #[test]
+fn a_fix_names_what_is_configured_whole_and_a_realms_text_hides_what_looks_like_a_token() {
+    let host = "https://keycloak.apps.ocp-prod-01.eu-west.corp.example.com/realms/plant";
+    let said = said(Leg::Bearer, 400, "invalid_grant", &format!("Audience {host} and {}", "x".repeat(41)));
+    assert!(said.to_string().contains(host) && said.to_string().contains("(token)"), "{said}");
+    let (token, mut caller) = (Secret::new("subject"), principal());
+    caller.sub = format!("{}\"\\", "s".repeat(60));
+    let request = Request { leg: Leg::Bearer, caller: &caller, token: &token, audience: None, scope: None };
+    let body = br#"{"error":"invalid_grant","error_description":"User not found"}"#.to_vec();
+    let answer = RawAnswer { status: 400, json: true, retry_after: None, body };
+    let fix = Refusal::read(&RealmName::parse("plant").unwrap(), request, &answer).fix;
+    assert!(fix.contains(&format!("{{\"userId\":\"{}''\"}}", "s".repeat(60))), "{fix}");
+}
+
+#[test]
 fn a_realm_that_is_away_is_no_refusal() {
     for (status, body) in [
         (500, "{}"),
