@@ -18,8 +18,8 @@ pub enum CredentialError {
         /// The strategy.
         strategy: &'static str,
     },
-    /// The caller's own token has ended.
-    #[error("your token has expired")]
+    /// The caller's own token has ended, or what is made of it could not be used before it does.
+    #[error("your token has ended, or ends within seconds")]
     SubjectExpired,
     /// A part of the credential cannot stand in a header.
     #[error("the {header} header cannot be built: control or non-ASCII characters")]

@@ -13,8 +13,9 @@ use super::{Leg, Request};
 use crate::model::{FailureKind, RealmName};
 use crate::realm::RawAnswer;
 
-/// The longest description that is shown, in characters.
-const MAX_DESCRIPTION: usize = 200;
+/// The longest description that is shown, in characters. It must fit into the line that a caller sees, whose end is cut: what
+/// a realm says always ends with its closing quote.
+const MAX_DESCRIPTION: usize = 120;
 
 /// Every code of a refusal.
 pub(in super::super) const CODES: &[&str] = &[
