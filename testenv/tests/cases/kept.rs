@@ -99,37 +99,40 @@ pub async fn e05_fields_of_a_key_cannot_run_into_each_other(_case: &Case) -> any
     unit::passes("pool::credential::keep::tests::e02_to_e05_only_equal_authority_shares").await
 }
 
-/// E11: the first call hangs up while the realm takes its time; the second has waited for the same exchange.
+/// E11: the first call hangs up while the realm says nothing, and the second waits for the same exchange.
 pub async fn e11_a_follower_takes_over_from_who_goes_away(case: &Case) -> anyhow::Result<()> {
+    /// A request that nobody gave up would be repeated after this.
+    const GIVEN_UP: Duration = Duration::from_secs(5);
     let fleet = Fleet::start(case).await?;
     let token = fleet.token("alice");
-    let realms = &fleet.crossing.realms;
-    realms.fault_grant("corp", GrantType::TokenExchange, Fault::Hang, Some(1));
+    fleet.crossing.realms.fault_grant("corp", GrantType::TokenExchange, Fault::Hang, Some(1));
     let question = || raw::tools_call(fleet.ferry.url(), Some(&token), "namespaces_list", json!({"cluster": "corp-1"}));
+    let waiting = async |calls: usize| {
+        poll::until(&format!("{calls} calls to wait"), Duration::from_secs(10), || async {
+            let decided = fleet.ferry.log().lines().filter(|line| line.contains("\"decided\"")).count();
+            let asked = fleet.exchanges();
+            if (decided, asked) == (calls, 1) { Ok(()) } else { Err(format!("{decided} calls, {asked} exchanges")) }
+        })
+        .await
+    };
     let leader = async {
-        let asked = async {
-            poll::until("the realm to be asked", Duration::from_secs(10), || async {
-                if fleet.exchanges() == 1 { Ok(()) } else { Err("it is not".to_owned()) }
-            })
-            .await
-        };
         tokio::select! {
             answered = question() => anyhow::bail!("nobody can have answered: {answered:?}"),
-            asked = asked => asked,
+            // What is dropped then hangs up.
+            both = waiting(2) => both,
         }
-        // What is dropped here hangs up.
     };
     let follower = async {
-        poll::until("the first to be on its way", Duration::from_secs(10), || async {
-            if fleet.exchanges() == 1 { Ok(()) } else { Err("it is not".to_owned()) }
-        })
-        .await?;
+        waiting(1).await?;
         question().await
     };
     let ((), answered) = futures::try_join!(leader, follower)?;
     let answer = answered.json()?;
     assert!(answer["result"]["isError"] != true && answered.text.contains("kube-system"), "{}", answered.text);
-    assert_eq!((fleet.exchanges(), fleet.seen("corp-1").len()), (2, 1), "one for who left, one for who stayed");
+    let asked = fleet.grants("corp", GrantType::TokenExchange);
+    assert_eq!((asked.len(), fleet.seen("corp-1").len()), (2, 1), "one for who left, one for who stayed");
+    let apart = asked[1].at.duration_since(asked[0].at)?;
+    assert!(apart < GIVEN_UP, "at once, not when the first would have ended: {apart:?}");
     Ok(())
 }
 
@@ -153,7 +156,7 @@ pub async fn e12_a_refusal_is_shared_and_soon_forgotten(case: &Case) -> anyhow::
         lists(&alice, "corp-1").await.map(drop).map_err(|error| format!("{error:#}"))
     })
     .await?;
-    assert!(mended.elapsed() < KEPT + Duration::from_secs(5), "it is kept for 5 s at most: {:?}", mended.elapsed());
+    assert!(mended.elapsed() < KEPT + Duration::from_secs(10), "it is kept for 5 s at most: {:?}", mended.elapsed());
     assert_eq!(fleet.seen("corp-1").len(), 1);
     Ok(())
 }

@@ -360,6 +360,17 @@ cases! {
         C20 "A subject token whose may_act names another client is not exchanged.",
             "no realm that is measured writes may_act into an access token; who may exchange what is decided at the realm, by \
              the audience of the subject token.";
+        H15 "A grant that is an ID-JAG without its type, for another client, for two audiences or with a key that was not asked for \
+             is an error of leg 1.",
+            "no strategy asks for ID-JAGs (draft-ietf-oauth-identity-assertion-authz-grant) yet.";
+        H16 "A caller who comes with an access token alone is told that an ID-JAG is made of an ID token.",
+            "no strategy asks for ID-JAGs yet, and the door takes access tokens alone.";
+        H17 "A Dex that does not know the connector, or an ID token of another client, is an error with its fix.",
+            "exchanges at a Dex take a connector_id and a foreign ID token, which no strategy sends yet.";
+        H18 "A realm of Entra that asks for more of the person (interaction_required) has its claims challenge handed on.",
+            "the on-behalf-of grant of Entra is of no strategy yet.";
+        E14 "A logout token of a realm ends the kept tokens of that session, and no others.",
+            "realms do not tell us of a logout yet: an exchange after it is refused, and a kept token ends within 285 s.";
     }
 }
 
