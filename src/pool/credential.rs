@@ -45,7 +45,7 @@ pub use error::CredentialError;
 pub(crate) use error::{codes, refusals};
 pub use expectation::Expectation;
 pub use keep::{Kept, Minting};
-pub use oauth::{AuthenticationError, Leg, OwnToken, RealmClient, Refusal};
+pub use oauth::{AuthenticationError, Leg, OwnToken, ProbeError, RealmClient, Refusal};
 pub use step::{Asks, Step};
 
 /// A credential for one cluster: headers, perhaps a client certificate. It has no getters; only the send site attaches

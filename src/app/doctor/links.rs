@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Finding, Level, SKEW};
 use crate::dispatch::Live;
 use crate::model::{Cluster, RealmName, Way, names};
-use crate::pool::credential::{Asks, CredentialError, Leg, OwnToken, RealmClient};
+use crate::pool::credential::{Asks, CredentialError, Leg, OwnToken, ProbeError, RealmClient};
 use crate::realm::Metadata;
 
 /// Different requests that are tried at one realm, at most.
@@ -166,7 +166,7 @@ async fn second_realm(
             );
             Finding::ok(about, said)
         }
-        Err(error) => wrong(about, "a grant that a stranger signed", &error),
+        Err(error) => not_right(about, "a grant that a stranger signed", &error),
     }
 }
 
@@ -194,7 +194,7 @@ async fn switched_on(about: &str, client: &RealmClient) -> Result<Finding, Findi
     let what = format!("our client {} at realm {}", client.as_whom(), client.realm());
     match client.probe_exchange().await {
         Ok(()) => Ok(Finding::ok(about, format!("{what} is accepted and may exchange tokens"))),
-        Err(error) => Err(wrong(about, &what, &error)),
+        Err(error) => Err(not_right(about, &what, &error)),
     }
 }
 
@@ -279,6 +279,16 @@ fn wrong(about: &str, what: &str, error: &CredentialError) -> Finding {
     let fix = failure.hint.unwrap_or_default();
     let fix = fix.strip_prefix("To mend it: ").unwrap_or(&fix);
     Finding::failed(about, format!("{what}: {}: {}", failure.code, failure.cause), fix)
+}
+
+/// The same for a probe that must be refused: a realm that does not is a finding of its own.
+fn not_right(about: &str, what: &str, error: &ProbeError) -> Finding {
+    match error {
+        ProbeError::Credential(error) => wrong(about, what, error),
+        ProbeError::AnyToken { .. } | ProbeError::AnySignature { .. } => {
+            Finding::failed(about, error.to_string(), error.fix().unwrap_or_default())
+        }
+    }
 }
 
 #[cfg(test)]

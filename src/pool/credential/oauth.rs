@@ -22,7 +22,7 @@ mod refusal;
 pub(super) use answer::{Claims, Expected, Issued};
 pub use authentication::AuthenticationError;
 pub(super) use authentication::ClientAuthentication;
-pub use probe::OwnToken;
+pub use probe::{OwnToken, ProbeError};
 pub use refusal::Refusal;
 #[cfg(test)]
 pub(super) use refusal::{CODES, rows};

@@ -58,6 +58,8 @@ pub struct Provider {
     pub enabled: bool,
     /// Whether its tokens are taken as grants.
     pub grant_enabled: bool,
+    /// Whether a signature is looked at; without it anybody can make a grant, in Keycloak too.
+    pub validate_signature: bool,
     /// The most seconds since `iat`, and the longest life of a grant without one.
     pub max_age: i64,
     /// How far `iat` and `nbf` may be ahead, in seconds.
@@ -175,6 +177,7 @@ impl Provider {
             issuer: issuer.to_owned(),
             enabled: true,
             grant_enabled: true,
+            validate_signature: true,
             max_age: 300,
             clock_skew: 0,
             limit_exp: false,

@@ -113,6 +113,21 @@ pub async fn what_is_missing_at_a_realm_is_named_and_mended(_scene: &Scene) -> a
     Ok(())
 }
 
+/// A realm that takes grants of anybody's making is the worst of all mistakes, and is never taken for a missing link.
+pub async fn a_realm_that_checks_no_signature_fails(_scene: &Scene) -> anyhow::Result<()> {
+    let crossing = Crossing::start().await?;
+    crossing.realms.change_provider("plant", "corp", |provider| provider.validate_signature = false);
+    let (code, found) = doctor(&crossing).await?;
+    assert_eq!(code, 1, "{found:#?}");
+    let issuer = crossing.realms.issuer("corp");
+    let words = ["realm plant does not check signatures of grants", "set validateSignature", &issuer];
+    assert!(says(&found, "link corp-to-plant", "failed", &words), "{found:#?}");
+    let link = serde_json::to_string(&found["link corp-to-plant"])?;
+    assert!(!link.contains("link your account") && !link.contains("subject_not_linked"), "{link}");
+    assert!(found["link corp-to-lake"].iter().all(|one| one["level"] == "ok"), "{found:#?}");
+    Ok(())
+}
+
 /// A scope that no realm has is met by a try, or by what the realm publishes; of a realm of another profile only that is
 /// known.
 pub async fn what_realms_publish_is_compared(_scene: &Scene) -> anyhow::Result<()> {

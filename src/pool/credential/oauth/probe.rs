@@ -14,7 +14,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::{Asks, Expected, Issued, Leg, RealmClient, Request, answer};
-use crate::model::{Admission, Principal, Secret};
+use crate::model::{Admission, Principal, RealmName, Secret};
 use crate::pool::credential::CredentialError;
 use crate::realm::{Metadata, Profile, RawJwk, RealmError};
 
@@ -22,6 +22,54 @@ use crate::realm::{Metadata, Profile, RawJwk, RealmError};
 const LIFE: u64 = 60;
 /// What is sent where a token belongs.
 const NO_TOKEN: &str = "x.y.z";
+/// What Keycloak says of a grant whose signature it took for good, or did not look at.
+const PAST_THE_SIGNATURE: &[&str] = &[
+    "clock_skew",
+    "grant_audience",
+    "grant_lifetime",
+    "grant_replayed",
+    "scope_not_allowed",
+    "subject_disabled",
+    "subject_incomplete",
+    "subject_not_linked",
+];
+
+/// What a probe met that is not right.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// What a call would meet as well.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The realm gave a token for something that is none.
+    #[error("realm {realm} issued a token for something that is no token")]
+    AnyToken {
+        /// The realm.
+        realm: RealmName,
+    },
+    /// The realm took a grant that a stranger signed.
+    #[error("realm {realm} does not check signatures of grants: anybody can make one in the name of everybody")]
+    AnySignature {
+        /// The realm that takes grants.
+        realm: RealmName,
+        /// Whose grants they are said to be.
+        iss: String,
+    },
+}
+
+impl ProbeError {
+    /// What to change, where a call would not say it.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Credential(_) => None,
+            Self::AnyToken { realm } => {
+                Some(format!("ask who runs realm {realm}, and do not use it before it refuses what is no token"))
+            }
+            Self::AnySignature { realm, iss } => Some(format!(
+                "in realm {realm}, set validateSignature at the identity provider of issuer {iss}, with the JWKS URL of that issuer"
+            )),
+        }
+    }
+}
 
 /// A token of our client's own service account.
 #[derive(Debug)]
@@ -60,19 +108,23 @@ impl RealmClient {
     /// exchange switch are right. Audience and scope are not looked at by the realm.
     ///
     /// # Errors
-    /// What else is wrong.
-    pub async fn probe_exchange(&self) -> Result<(), CredentialError> {
+    /// What else is wrong; and a realm that issues a token for it.
+    pub async fn probe_exchange(&self) -> Result<(), ProbeError> {
         let (caller, token) = (stranger(self), Secret::new(NO_TOKEN));
         let request = Request { leg: Leg::Grant, caller: &caller, token: &token, audience: None, scope: None };
-        self.refuses(request, "sign_in_again").await
+        match self.once(request).await {
+            Ok(_issued) => Err(ProbeError::AnyToken { realm: self.name.clone() }),
+            Err(CredentialError::Refused(refusal)) if refusal.code == "sign_in_again" => Ok(()),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Leg 2 with a grant of `home` that a throw-away key signed: fine when the signature is the only thing that is
     /// wrong, so that our client, its grant switch, the identity provider and its permission are right.
     ///
     /// # Errors
-    /// What else is wrong.
-    pub async fn probe_grant(&self, home: &Self, audience: &str) -> Result<(), CredentialError> {
+    /// What else is wrong; and a realm that finds nothing wrong with the signature.
+    pub async fn probe_grant(&self, home: &Self, audience: &str) -> Result<(), ProbeError> {
         let unread = |source| CredentialError::Unanswered { realm: home.name.clone(), leg: Leg::Grant, source };
         let keys = home.reader.keys().await.map_err(unread)?;
         let (issuer, audience) = (home.issuer.clone(), audience.to_owned());
@@ -84,7 +136,17 @@ impl RealmClient {
         let token = made.ok().flatten().ok_or_else(unusable)?;
         let caller = stranger(home);
         let request = Request { leg: Leg::Bearer, caller: &caller, token: &token, audience: None, scope: None };
-        self.refuses(request, "grant_signature").await
+        let unchecked = || ProbeError::AnySignature { realm: self.name.clone(), iss: home.issuer.clone() };
+        match self.once(request).await {
+            Ok(_issued) => Err(unchecked()),
+            Err(CredentialError::Refused(refusal)) if refusal.code == "grant_signature" => Ok(()),
+            Err(CredentialError::Refused(refusal))
+                if refusal.is_of_grant() && PAST_THE_SIGNATURE.contains(&refusal.code) =>
+            {
+                Err(unchecked())
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// A token of our client's own service account (RFC 6749 4.4); `None` when it has none.
@@ -135,22 +197,17 @@ impl RealmClient {
     }
 
     /// Leg 2 of a way with such a grant: fine when the realm only does not know the account, because a service account is
-    /// linked to nobody.
+    /// linked to nobody. Scope and audience are looked at only after the account.
     ///
     /// # Errors
     /// What would be wrong for everybody.
     pub async fn try_second(&self, home: &Self, asks: &Asks, grant: &OwnToken) -> Result<(), CredentialError> {
         let caller = stranger(home);
         let (leg, scope) = (asks.leg, asks.scope.as_deref());
-        self.refuses(Request { leg, caller: &caller, token: &grant.token, audience: None, scope }, "subject_not_linked")
-            .await
-    }
-
-    /// One request that must be refused for the reason `code`, or not at all.
-    async fn refuses(&self, request: Request<'_>, code: &str) -> Result<(), CredentialError> {
+        let request = Request { leg, caller: &caller, token: &grant.token, audience: None, scope };
         match self.once(request).await {
             Ok(_issued) => Ok(()),
-            Err(CredentialError::Refused(refusal)) if refusal.code == code => Ok(()),
+            Err(CredentialError::Refused(refusal)) if refusal.code == "subject_not_linked" => Ok(()),
             Err(other) => Err(other),
         }
     }

@@ -337,6 +337,11 @@ impl Refusal {
         Self::wrong(realm, request.leg, "unusable_answer", why.to_owned())
     }
 
+    /// True when the realm's verdict is on the grant, or on what is asked for with it, and not on our client.
+    pub(super) fn is_of_grant(&self) -> bool {
+        !self.said.starts_with("refused: invalid_client")
+    }
+
     /// An issued token that is not what it must be.
     pub(in super::super) fn wrong(realm: &RealmName, leg: Leg, code: &'static str, why: String) -> Self {
         let fix = match code {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::super::{Asks, Leg, RealmClient};
-use super::{CredentialError, algorithm, forged};
+use super::{ProbeError, algorithm, forged};
 use crate::model::RealmName;
 use crate::realm::fake::{Answer, Realm};
 use crate::realm::{Profile, RawJwk, RealmClient as Ours, RealmReader};
@@ -81,12 +81,16 @@ fn serve(realm: &Realm, ahead: u64) {
     realm.route("/token", Answer::Made(Arc::new(made)));
 }
 
-fn code(outcome: Result<(), CredentialError>) -> &'static str {
-    match outcome {
+fn code(outcome: Result<(), impl Into<ProbeError>>) -> &'static str {
+    match outcome.map_err(Into::into) {
         Ok(()) => "fine",
         Err(error) => {
             assert!(!format!("{error:?}{error}").contains("hunter2"), "{error:?}");
-            error.failure(true).code
+            match error {
+                ProbeError::Credential(error) => error.failure(true).code,
+                ProbeError::AnyToken { .. } => "any token",
+                ProbeError::AnySignature { .. } => "any signature",
+            }
         }
     }
 }
@@ -108,6 +112,12 @@ async fn something_that_is_no_token_shows_whether_our_client_may_exchange() {
         refuse(&lab.corp, status, error, description);
         assert_eq!(code(lab.home().probe_exchange().await), seen, "{description}");
     }
+    let issued = json!({"access_token": jwt(&json!({})), "token_type": "Bearer", "expires_in": 60,
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"});
+    lab.corp.route("/token", Answer::Json(issued.to_string()));
+    let wrong = lab.home().probe_exchange().await.unwrap_err();
+    assert!(wrong.fix().is_some_and(|fix| fix.contains("do not use it")), "{wrong}");
+    assert_eq!(code(Err(wrong)), "any token");
 }
 
 #[tokio::test]
@@ -118,12 +128,35 @@ async fn a_grant_of_a_stranger_shows_how_far_the_trust_is_set_up() {
         ("No Identity Provider for provided issuer", "trust_missing"),
         ("Identity Provider is not allowed for the client", "trust_missing"),
         ("JWT Authorization Grant is not supported for the requested client", "grant_disabled"),
-        ("Invalid token audience", "grant_audience"),
+        ("The provided assertion is not a valid JWT", "grant_refused"),
+        ("Invalid token audience", "any signature"),
+        ("Multiple audiences not allowed", "any signature"),
+        ("Token is not active", "any signature"),
+        ("Token was issued in the future", "any signature"),
+        ("Token was issued too far in the past to be used now", "any signature"),
+        ("Token reuse detected", "any signature"),
+        ("User not found", "any signature"),
+        ("User is not enabled", "any signature"),
+        ("Account is not fully set up", "any signature"),
     ] {
         refuse(&lab.plant, 400, "invalid_grant", description);
         let probed = lab.target().probe_grant(&lab.home(), "https://plant").await;
         assert_eq!(code(probed), seen, "{description}");
     }
+    for (error, description, seen) in [
+        ("invalid_scope", "Invalid scopes: k8s", "any signature"),
+        // Of our client's own assertion, before the grant is looked at.
+        ("invalid_client", "Token is not active", "clock_skew"),
+    ] {
+        refuse(&lab.plant, 400, error, description);
+        assert_eq!(code(lab.target().probe_grant(&lab.home(), "https://plant").await), seen, "{description}");
+    }
+    lab.plant
+        .route("/token", Answer::Json(json!({"access_token": jwt(&json!({})), "token_type": "Bearer"}).to_string()));
+    let taken = lab.target().probe_grant(&lab.home(), "https://plant").await.unwrap_err();
+    assert!(taken.to_string().starts_with("realm plant does not check signatures of grants"), "{taken}");
+    let fix = taken.fix().unwrap();
+    assert!(fix.contains("set validateSignature") && fix.contains(&lab.corp.issuer()), "{fix}");
     lab.corp.route("/keys", Answer::Json(json!({"keys": [{"kty": "oct"}]}).to_string()));
     assert_eq!(code(lab.target().probe_grant(&lab.home(), "https://plant").await), "realm_unusable");
 }
