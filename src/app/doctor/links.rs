@@ -100,6 +100,8 @@ pub(super) async fn exchanges(about: String, needs: Vec<Need>) -> Vec<Finding> {
             Err(error) => wrong(&about, &what, &error),
         });
     }
+    let later = door(client.realm());
+    findings.push(Finding::ok(&about, format!("first tried by a person's call: {later}")));
     if let Some(more) = needs.len().checked_sub(TRIED).filter(|more| *more > 0) {
         findings.push(Finding::ok(&about, format!("{more} more exchanges were not tried")));
     }
@@ -183,7 +185,15 @@ async fn both(about: &str, first: &Need, last: &Need, own: &OwnToken) -> Finding
     let account = "our client's service account";
     match target.try_second(home, &last.asks, &grant).await {
         Ok(()) => {
-            Finding::ok(about, format!("both legs work, tried as {account}: a person only needs a linked account"))
+            // A Keycloak looks for the linked account before the scope, and our service account is linked to nobody.
+            let later = format!(
+                "whether a person's account is linked, the scope and audience of leg 2, and {}",
+                door(home.realm())
+            );
+            Finding::ok(
+                about,
+                format!("both legs work as far as {account} gets; first tried by a person's call: {later}"),
+            )
         }
         Err(error) => wrong(about, &format!("leg 2, tried as {account}"), &error),
     }
@@ -204,8 +214,9 @@ async fn service_account(about: &str, client: &RealmClient, findings: &mut Vec<F
         Ok(Some(own)) => own,
         Ok(None) => {
             let said = format!(
-                "our client at realm {} has no service account, so audience and scope are first tried by a person's call",
-                client.realm()
+                "our client at realm {} has no service account, so first tried by a person's call: audience and scope, and {}",
+                client.realm(),
+                door(client.realm())
             );
             findings.push(Finding::ok(about, said));
             return None;
@@ -265,6 +276,11 @@ fn scopes(about: &str, metadata: &Metadata, need: &Need) -> Vec<Finding> {
         Finding::warning(about, said, format!("create it there{mapper}, as an optional scope of our client"))
     };
     missing.map(finding).collect()
+}
+
+/// What no token of our own shows: our client may always exchange what was issued to itself.
+fn door(realm: &RealmName) -> String {
+    format!("whether the tokens that people of realm {realm} sign in with name our client in aud")
 }
 
 fn words(need: &Need) -> String {

@@ -55,6 +55,10 @@ pub async fn links_that_work_are_fine_without_a_person(_scene: &Scene) -> anyhow
         let words = [&format!("realm {target} takes grants of realm corp")[..]];
         assert!(says(&found, link, "ok", &words), "{link}: {found:#?}");
     }
+    let aud = "whether the tokens that people of realm corp sign in with name our client";
+    assert!(says(&found, "client corp", "ok", &["first tried by a person's call", aud]), "{found:#?}");
+    let later = ["first tried by a person's call", "account is linked", "the scope and audience of leg 2", aud];
+    assert!(says(&found, "link corp-to-plant", "ok", &later), "{found:#?}");
     let issuer = crossing.realms.issuer("plant");
     let name = format!("{issuer}#<sub>");
     let access = ["callers of corp by chain corp-to-plant", "callers of acme not", "[realms.acme.client]", &name];

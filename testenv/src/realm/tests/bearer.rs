@@ -93,6 +93,11 @@ async fn each_refusal_has_keycloak_s_text_and_burns_nothing_before_the_id() {
     for (assertion, text) in rows {
         assert_eq!(refused(&pair.leg_2(&assertion, &[]).await), (400, "invalid_grant", text));
     }
+    pair.realms.change_provider("plant", "corp", |provider| provider.validate_signature = false);
+    let forged = good.clone().claim("sub", "nobody").signature(vec![1; 256]).mint();
+    assert_eq!(refused(&pair.leg_2(&forged, &[]).await), (400, "invalid_grant", "User not found"));
+    pair.realms.change_provider("plant", "corp", |provider| provider.validate_signature = true);
+    let good = good.claim("jti", uuid());
     let assertion = good.mint();
     let wrong = pair.leg_2(&assertion, &[("client_secret", "wrong")]).await;
     assert_eq!(refused(&wrong), (401, "unauthorized_client", "Invalid client or Invalid client credentials"));
