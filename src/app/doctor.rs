@@ -5,7 +5,7 @@
 //! kubeferry holds a credential of its own (a gateway's, or in local mode the kubeconfig users of the person at this
 //! machine) the API server says whose it is. Everything goes over the connections that calls use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -150,15 +150,21 @@ impl App {
 }
 
 /// Audiences by which a token is for more than one place: it singles out nothing, and each of them could show it to the
-/// others.
+/// others. It does not matter whether the token is the caller's or an issued one, only which realm it is of.
 fn shared_audiences(clusters: &[Cluster], own: &[&str]) -> Vec<Finding> {
     let mut holders: BTreeMap<(&RealmName, &str), Vec<&str>> = BTreeMap::new();
     for cluster in clusters {
-        for realm in cluster.reach.realms() {
-            let Some(Way::Passthrough { audiences }) = cluster.reach.way_of(realm) else { continue };
-            for audience in audiences {
-                holders.entry((realm, audience)).or_default().push(cluster.name.as_str());
-            }
+        let ways = cluster.reach.realms().filter_map(|realm| Some((realm, cluster.reach.way_of(realm)?)));
+        let tokens: BTreeSet<(&RealmName, &str)> = ways
+            .filter_map(|(realm, way)| match way {
+                Way::Passthrough { audiences } => Some((realm, audiences)),
+                Way::Exchange | Way::Chain { .. } => Some((cluster.realm.as_ref()?, &cluster.audiences)),
+                Way::Impersonate | Way::Local | Way::Shared | Way::Unbound => None,
+            })
+            .flat_map(|(realm, audiences)| audiences.iter().map(move |audience| (realm, audience.as_str())))
+            .collect();
+        for token in tokens {
+            holders.entry(token).or_default().push(cluster.name.as_str());
         }
     }
     let mut findings = Vec::new();

@@ -43,6 +43,35 @@ fn an_audience_of_several_places_is_a_warning() {
     );
 }
 
+#[test]
+fn an_issued_token_of_several_clusters_is_a_warning_too() {
+    let realm = |name: &str| RealmName::parse(name).unwrap();
+    let issued = |name: &str, way: &Way, of: &str| Cluster {
+        realm: Some(realm(of)),
+        audiences: vec!["kubernetes".to_owned(), name.to_owned()],
+        reach: Reach::by([realm("corp"), realm("acme")], way, ""),
+        ..cluster(name, "")
+    };
+    let chain = Way::Chain { link: "corp-to-plant".to_owned() };
+    let clusters = [
+        cluster("a", "kubernetes"),
+        issued("b", &Way::Exchange, "corp"),
+        issued("p1", &chain, "plant"),
+        issued("p2", &chain, "plant"),
+        issued("l1", &chain, "lake"),
+        issued("i", &Way::Impersonate, "lake"),
+    ];
+    let found = shared_audiences(&clusters, &["ferry"]);
+    let said: Vec<_> = found.iter().map(|found| (found.level, found.said.as_str())).collect();
+    assert_eq!(
+        said,
+        [
+            (Level::Warning, "audience \"kubernetes\" of realm corp is shared by a, b"),
+            (Level::Warning, "audience \"kubernetes\" of realm plant is shared by p1, p2"),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn everything_that_is_configured_is_looked_at_and_a_dead_thing_costs_the_others_nothing() {
     crate::auth::install_crypto();
