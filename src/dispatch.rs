@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Caller, Failure, FailureKind, Target, Way, names};
 pub use crate::output::Answer;
 use crate::output::{Bound, Output, Presentation, render};
-use crate::policy::Policy;
+use crate::policy::{Permit, Policy};
 use crate::pool::ClusterClient;
 use crate::tools::{Cx, Entry, JsonObject, Run, TargetNeed};
 
@@ -81,9 +81,11 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
     let noted = notes(&caller, target.as_ref());
     let output = match (&entry.run, target) {
         (Run::Look(tool), Some(target)) => {
-            let route = live.pool.route(&target.cluster.key, &caller).await?;
+            // Looking is a use of the target like any other; only that nothing is sent there.
+            let permit = authorize(&live, caller.clone(), entry, target)?;
+            let route = live.pool.route(&permit.target().cluster.key, permit.caller()).await;
             let route = route.ok_or_else(|| Failure::internal("a visible cluster has no destination"))?;
-            tool.look(&cx, &target, &route, taken.own)?
+            tool.look(&cx, permit.target(), &route, taken.own)?
         }
         (_, Some(target)) => {
             let client = connect(&live, caller.clone(), entry, target, deadline).await?;
@@ -115,10 +117,14 @@ async fn connect(
     target: Target,
     deadline: Instant,
 ) -> Result<ClusterClient, Failure> {
+    live.pool.client(authorize(live, caller, entry, target)?, deadline).await
+}
+
+/// The decision, counted.
+fn authorize(live: &Live, caller: Caller, entry: &Entry, target: Target) -> Result<Permit, Failure> {
     let decided = live.policy.authorize(caller, entry.spec.tool_ref(), target);
     live.metrics().decision(decided.as_ref().map_or_else(|refusal| refusal.code, |_permit| "allowed"));
-    let permit = decided?;
-    live.pool.client(permit, deadline).await
+    decided
 }
 
 async fn run_tool(

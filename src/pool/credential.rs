@@ -225,7 +225,8 @@ pub trait Strategy: Send + Sync + fmt::Debug {
         minting: &'a Minting,
     ) -> BoxFuture<'a, Result<Credential, CredentialError>>;
 
-    /// The way to the credential in words, for `principal`: plain data without a secret. Nothing is sent.
+    /// The way to the credential in words, for `principal`: plain data without a secret. Nothing is sent. Where
+    /// [`Strategy::expects`] refuses, the last step says why.
     fn explain(&self, principal: &Principal) -> Vec<Step>;
 
     /// The requests to realms that the way has, without a caller's part in them.

@@ -16,6 +16,8 @@ pub struct Route {
     pub steps: Vec<Step>,
     /// Who the API server must take the caller for, where that is known; every other answer ends the call.
     pub expected: Option<Expectation>,
+    /// True when the last step says why no call of this caller gets there.
+    pub closed: bool,
     /// Where a realm issues a credential for this caller and this cluster: how it is kept.
     pub keeping: Option<Keeping>,
 }
@@ -32,13 +34,11 @@ pub struct Keeping {
 impl Pool {
     /// The way of `caller` to the cluster of `key`; `None` for one that is not in this generation. The caller must see
     /// the cluster and have a way to it.
-    ///
-    /// # Errors
-    /// When the cluster's template makes a name of this caller that is refused: no call of theirs gets there.
-    pub async fn route(&self, key: &ClusterKey, caller: &Caller) -> Result<Option<Route>, Failure> {
-        let Some(Destination { compiled, .. }) = self.destinations.get(key) else { return Ok(None) };
+    pub async fn route(&self, key: &ClusterKey, caller: &Caller) -> Option<Route> {
+        let Destination { compiled, .. } = self.destinations.get(key)?;
         let principal = caller.principal();
-        let expected = compiled.expects(principal).map_err(|error| error.failure(principal.owns_this_machine()))?;
+        // A name that is refused is a step of the way, as the strategy tells it.
+        let (expected, closed) = compiled.expects(principal).map_or((None, true), |expected| (expected, false));
         let keeping = match compiled.strategy.is_minted() {
             true => {
                 let longest = Kept::longest(principal, SystemTime::now());
@@ -47,7 +47,7 @@ impl Pool {
             false => None,
         };
         let steps = compiled.strategy.explain(principal);
-        Ok(Some(Route { strategy: compiled.name, steps, expected, keeping }))
+        Some(Route { strategy: compiled.name, steps, expected, closed, keeping })
     }
 
     /// The requests to realms on the way to the cluster of `key`, in their order; none where no realm is asked.

@@ -226,6 +226,7 @@ scenarios! {
     ];
     auth_explain: [
         the_way_is_told_and_not_taken,
+        a_look_is_a_use_and_a_closed_way_is_told,
         a_way_across_realms_is_told_in_words,
     ];
     doctor_links: [

@@ -55,7 +55,7 @@ fn explain(principal: &Principal, target: &Target, route: &Route, now: SystemTim
         lines.push(("  checked".to_owned(), step.checked.join("; ")));
         lines.push(("  kept".to_owned(), step.kept.unwrap_or_default().to_owned()));
     }
-    if route.strategy != "none" {
+    if !route.closed {
         lines.extend(as_whom(route.expected.as_ref(), &address));
         lines.push(("kept".to_owned(), keeping(route.keeping)));
     }
@@ -165,8 +165,13 @@ mod tests {
         let sent = Step { at_cluster: true, does: "the issued token goes".into(), ..Step::default() };
         let expected = Expectation { username: Some("plant:alice".into()), ..Expectation::default() };
         let keeping = Keeping { longest: Duration::from_secs(225), left: Some(Duration::from_secs(60)) };
-        let chain =
-            Route { strategy: "chain", steps: vec![asks, sent], expected: Some(expected), keeping: Some(keeping) };
+        let chain = Route {
+            strategy: "chain",
+            steps: vec![asks, sent],
+            expected: Some(expected),
+            closed: false,
+            keeping: Some(keeping),
+        };
         insta::assert_snapshot!(text(&chain), @"
         target: plant-1
         you are: alice of realm corp
@@ -185,8 +190,9 @@ mod tests {
         let said = text(&other);
         assert!(said.contains("RBAC user: not known here: whoami with cluster = plant-1 asks"), "{said}");
         assert!(said.contains("serves one call") && said.contains("none is kept now"), "{said}");
-        let bind = Step { does: "add a [[bind]] rule".into(), ..Step::default() };
-        let unbound = text(&Route { strategy: "none", steps: vec![bind], expected: None, keeping: None });
-        assert!(unbound.ends_with("strategy: none\nstep 1: add a [[bind]] rule"), "{unbound}");
+        let end = Step { does: "then the call ends: the name is refused".into(), ..Step::default() };
+        let closed =
+            text(&Route { strategy: "impersonate", steps: vec![end], expected: None, closed: true, keeping: None });
+        assert!(closed.ends_with("strategy: impersonate\nstep 1: then the call ends: the name is refused"), "{closed}");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testenv::crossing::{CLIENT, Crossing};
 use testenv::ferry::Ferry;
-use testenv::mcp::{Client, Era};
+use testenv::mcp::{Client, Era, raw};
 use testenv::realm::Endpoint;
 
 use crate::lab::bench::{bad, good};
@@ -45,6 +45,26 @@ pub async fn the_way_is_told_and_not_taken(scene: &Scene) -> anyhow::Result<()> 
         assert!(!text.contains(scene.world.gateway_token()), "{text}");
         assert!(scene.world.sites().iter().all(|site| !text.contains(&site.tap.url())), "no server is told: {text}");
     }
+    Ok(())
+}
+
+/// Looking is decided on and counted like any other use of the cluster, and a way that ends before the cluster is told up to
+/// its end.
+pub async fn a_look_is_a_use_and_a_closed_way_is_told(scene: &Scene) -> anyhow::Result<()> {
+    let text = scene.world.config_text();
+    let refused = text.replace("user = \"{realm}:{username}\"", "user = \"system:{realm}:{username}\"");
+    anyhow::ensure!(text != refused, "the world impersonates: {text}");
+    let ferry = Ferry::start(Some(&scene.world.config_of(&refused)), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    let told = good(&alice, "auth_explain", json!({"cluster": "dev"})).await?.text;
+    assert!(told.contains("strategy: impersonate") && told.contains("then the call ends: the template makes"), "{told}");
+    assert!(!told.contains("RBAC user"), "nobody is seen there: {told}");
+    bad(&alice, "namespaces_list", json!({"cluster": "dev"})).await?;
+    good(&alice, "auth_explain", json!({"cluster": "corp-1"})).await?;
+    let metrics = raw::get(&format!("{}/metrics", ferry.base()), &[]).await?.text;
+    let allowed = metrics.lines().find(|line| line.starts_with("kubeferry_policy_decisions_total{outcome=\"allowed\"}"));
+    assert!(allowed.is_some_and(|line| line.ends_with(" 3")), "{allowed:?}: {metrics}");
+    scene.assert_untouched("two ways were told, and one was closed");
     Ok(())
 }
 
