@@ -288,6 +288,14 @@ pub enum RealmError {
         /// What is wrong with it.
         why: String,
     },
+    /// It gave no answer to the last requests, or said when to come back: it is not asked before.
+    #[error("realm {realm}: it is not asked for {} s more, because it was away or said so", after.as_secs() + 1)]
+    Resting {
+        /// Which realm.
+        realm: RealmName,
+        /// How long it is left alone.
+        after: Duration,
+    },
     /// The JWKS file could not be read.
     #[error("realm {realm}: reading the JWKS file {path}")]
     File {

@@ -83,7 +83,7 @@ impl CredentialError {
         }
         match self {
             Self::Refused(refusal) => refusal.code,
-            Self::Unanswered { source: RealmError::Fetch { .. }, .. } => "realm_unavailable",
+            Self::Unanswered { source, .. } if is_away(source) => "realm_unavailable",
             Self::Unanswered { .. } => "realm_unusable",
             Self::Client { .. } => "client_credentials",
             Self::NotReachable { .. }
@@ -106,7 +106,7 @@ impl CredentialError {
         let kind = match self {
             Self::SubjectExpired => FailureKind::SignIn,
             Self::NotReachable { .. } => FailureKind::Internal,
-            Self::Unanswered { source: RealmError::Fetch { .. }, .. } => FailureKind::Unreachable,
+            Self::Unanswered { source, .. } if is_away(source) => FailureKind::Unreachable,
             // The realm's own documents or our configuration of it: asking again does not help.
             Self::Unanswered { .. } => FailureKind::Credential,
             Self::Refused(refusal) => refusal.kind,
@@ -137,12 +137,12 @@ impl CredentialError {
                     None => failure,
                 }
             }
-            Self::Unanswered { realm, source, .. } if !matches!(source, RealmError::Fetch { .. }) => {
+            Self::Unanswered { realm, source, .. } if !is_away(source) => {
                 failure.hint(format!("Ask the operator to check [realms.{realm}]: {source}"))
             }
-            Self::Unanswered { realm, .. } => failure
+            Self::Unanswered { realm, source, .. } => failure
                 .hint(format!("Clusters of other realms are not affected; ask who runs realm {realm}"))
-                .retry(Duration::from_secs(5)),
+                .retry(if let RealmError::Resting { after, .. } = source { *after } else { Duration::from_secs(5) }),
             Self::Client { realm, .. } => {
                 failure.hint(format!("Ask the operator to check [realms.{realm}.client] and the file that it names"))
             }
@@ -154,6 +154,11 @@ impl CredentialError {
             | Self::Exec(_) => failure.hint("Ask the operator to check this cluster's credential"),
         }
     }
+}
+
+/// True when the realm is not there, or is left alone for a while because of that.
+fn is_away(error: &RealmError) -> bool {
+    matches!(error, RealmError::Fetch { .. } | RealmError::Resting { .. })
 }
 
 fn capitalised(text: &str) -> String {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use url::form_urlencoded;
 
+use self::breaker::{Breaker, Contact};
 use super::{Asks, CredentialError};
 use crate::model::{Principal, RealmName, Secret};
 use crate::realm::{Profile, RealmConfig, RealmError, RealmReader};
@@ -16,6 +17,7 @@ use crate::telemetry::Metrics;
 
 mod answer;
 mod authentication;
+mod breaker;
 mod probe;
 mod refusal;
 
@@ -87,6 +89,7 @@ pub struct RealmClient {
     reader: Arc<RealmReader>,
     authentication: ClientAuthentication,
     digest: [u8; 32],
+    breaker: Arc<Breaker>,
 }
 
 impl RealmClient {
@@ -98,7 +101,8 @@ impl RealmClient {
         let authentication = ClientAuthentication::new(config)?;
         let (name, issuer) = (config.name.clone(), config.issuer.clone());
         let digest = authentication.digest(config);
-        Ok(Self { name, issuer, profile: config.profile, reader, authentication, digest })
+        let breaker = Arc::default();
+        Ok(Self { name, issuer, profile: config.profile, reader, authentication, digest, breaker })
     }
 
     /// The realm.
@@ -127,15 +131,23 @@ impl RealmClient {
     }
 
     /// One request to the token endpoint. A realm that is not there, or says when to come back, is asked once more; the
-    /// assertion of leg 2 is never sent twice, because a realm burns it at the first sight.
+    /// assertion of leg 2 is never sent twice, because a realm burns it at the first sight. A realm that was not there for
+    /// others, or that said when to come back, is not asked at all for a while.
     pub(super) async fn request(&self, request: Request<'_>, metrics: &Metrics) -> Result<Issued, CredentialError> {
         let began = Instant::now();
-        let mut outcome = self.once(request).await;
+        let mut outcome = match self.attempt(request).await {
+            Ok(outcome) => outcome,
+            Err(after) => {
+                let source = RealmError::Resting { realm: self.name.clone(), after };
+                Err(CredentialError::Unanswered { realm: self.name.clone(), leg: request.leg, source })
+            }
+        };
         if let Err(error) = &outcome
             && let Some(pause) = pause(request.leg, error)
         {
             tokio::time::sleep(pause).await;
-            outcome = self.once(request).await;
+            // The first answer stands where others met meanwhile that there is none.
+            outcome = self.attempt(request).await.unwrap_or(outcome);
         }
         let result = match &outcome {
             Ok(_) => "ok",
@@ -144,6 +156,14 @@ impl RealmClient {
         };
         metrics.exchange(self.name.as_str(), request.leg.label(), result, began.elapsed());
         outcome
+    }
+
+    /// One request where the breaker lets it leave; otherwise how long it does not.
+    async fn attempt(&self, request: Request<'_>) -> Result<Result<Issued, CredentialError>, Duration> {
+        let attempt = self.breaker.attempt()?;
+        let outcome = self.once(request).await;
+        attempt.end(Contact::of(&outcome));
+        Ok(outcome)
     }
 
     async fn once(&self, request: Request<'_>) -> Result<Issued, CredentialError> {

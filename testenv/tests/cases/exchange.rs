@@ -136,13 +136,36 @@ pub async fn c11_a_realm_that_is_away_is_asked_twice_at_most(case: &Case) -> any
         corp.works("corp-1").await?;
         assert_eq!(corp.fleet.exchanges(), 2, "the second attempt has it");
     }
-    Ok(())
+    a_realm_without_an_answer_is_left_alone(&corp).await
+}
+
+/// The breaker: two requests of the first call and one of the second open it.
+async fn a_realm_without_an_answer_is_left_alone(corp: &Exchanges<'_>) -> anyhow::Result<()> {
+    /// The breaker lets one try after 5 to 6 s, and a failure is kept for 5 s.
+    const BACK: Duration = Duration::from_secs(30);
+    corp.clear();
+    corp.fleet.crossing.realms.fault_grant("corp", GrantType::TokenExchange, Fault::Hang, None);
+    for _ in 0..2 {
+        corp.refused("corp-1", "realm_unavailable").await?;
+    }
+    assert_eq!(corp.fleet.exchanges(), 3, "the second call is not repeated");
+    let began = Instant::now();
+    let refused = corp.refused("corp-2", "realm_unavailable").await?;
+    assert!(began.elapsed() < Duration::from_secs(3), "others do not wait: {:?}", began.elapsed());
+    let after = refused.structured.and_then(|twin| twin["retry_after_ms"].as_u64());
+    assert!(after.is_some_and(|after| (1..=6000).contains(&after)), "{after:?}");
+    assert_eq!(corp.fleet.exchanges(), 3, "nor do they ask");
+    corp.clear();
+    poll::until("corp to be asked again", BACK, || async {
+        corp.works("corp-1").await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 /// C12.
 pub async fn c12_a_realm_that_says_when_is_believed(case: &Case) -> anyhow::Result<()> {
-    let corp = Exchanges::start(case).await?;
     for status in [429, 503] {
+        let corp = Exchanges::start(case).await?;
         corp.clear();
         let fault = Fault::come_back(status, 40);
         corp.fleet.crossing.realms.fault_grant("corp", GrantType::TokenExchange, fault, None);
@@ -150,7 +173,13 @@ pub async fn c12_a_realm_that_says_when_is_believed(case: &Case) -> anyhow::Resu
         assert!(refused.text.contains("retry after 40000 ms"), "when: {}", refused.text);
         assert_eq!(refused.structured.map(|twin| twin["retry_after_ms"].clone()), Some(json!(40_000)));
         assert_eq!(corp.fleet.exchanges(), 1, "{status}: it is not asked again before");
+        corp.fleet.crossing.realms.heal("corp");
+        let other = corp.refused("corp-2", "realm_unavailable").await?;
+        let after = other.structured.and_then(|twin| twin["retry_after_ms"].as_u64());
+        assert!(after.is_some_and(|after| (1..40_000).contains(&after)), "{status}: {after:?}");
+        assert_eq!(corp.fleet.exchanges(), 1, "{status}: nor for others");
     }
+    let corp = Exchanges::start(case).await?;
     corp.clear();
     corp.fleet.crossing.realms.fault_grant("corp", GrantType::TokenExchange, Fault::come_back(503, 1), Some(1));
     let began = Instant::now();

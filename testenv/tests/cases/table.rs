@@ -291,11 +291,12 @@ cases! {
         C11 c11_a_realm_that_is_away_is_asked_twice_at_most [simulated]
             "A realm that answers 503, breaks off or says nothing is asked once more, and is then unavailable; one that answers 500 \
              or 502 is asked once.",
-            "There is no breaker for realms: a failure is kept for 5 s for its caller and cluster, and others try. 503 and a \
-             connection that is lost are what a realm that starts or moves shows.";
+            "A failure is kept for 5 s for its caller and cluster. Three requests in a row that get no connection or no answer in \
+             time open the realm's breaker: for 5 to 6 s all fail at once, then one tries. 503 and a connection that is lost are \
+             what a realm that starts or moves shows.";
         C12 c12_a_realm_that_says_when_is_believed [simulated]
             "When a realm says when to come back, the caller is told, and this call asks no more; with 503 up to 2 s are waited for.",
-            "Other calls ask again after 5 s, however long the realm said.";
+            "Other calls fail at once until then too; after 60 s the realm is asked again, however long it said.";
         C14 c14_a_redirect_is_refused_and_nothing_goes_there [simulated]
             "A redirect of the token endpoint is refused; neither the form nor the secret goes to where it leads.";
         I15 i15_what_goes_wrong_at_an_exchange_names_the_step_and_a_thousand_share_one [simulated]
