@@ -8,8 +8,8 @@ use std::sync::Arc;
 use kubeferry::app::App;
 use kubeferry::config::{self, Environment, Origin};
 use kubeferry::dispatch::{self, Call};
-use kubeferry::model::{Caller, Secret, chain};
-use kubeferry::server::{Server, serve_stdio};
+use kubeferry::model::{Caller, chain};
+use kubeferry::server::{Person, Server, read_token, serve_stdio};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +26,6 @@ pub use realm::{Setup as RealmSetup, setup as realm_setup};
 
 /// A file to import is read up to this, in bytes.
 const MAX_IMPORT: u64 = 1024 * 1024;
-/// A token file is read up to this.
-const MAX_TOKEN: u64 = 64 * 1024;
 
 pub async fn serve(app: &Arc<App>, shutdown: CancellationToken) -> ExitCode {
     let config = app.server();
@@ -84,14 +82,14 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 }
 
 pub async fn stdio(app: &Arc<App>, token_file: Option<PathBuf>, shutdown: CancellationToken) -> ExitCode {
-    let caller = match caller(app, token_file).await {
-        Ok(caller) => caller,
+    let person = match caller(app, token_file.as_deref()).await {
+        Ok(caller) => Person::new(caller, token_file),
         Err(code) => return code,
     };
     tokio::spawn(stop_on_signal(shutdown.clone()));
     // SIGHUP keeps its meaning here: the terminal is gone.
     tokio::spawn(Arc::clone(app).follow(false, shutdown.clone()));
-    match serve_stdio(app.live(), caller, shutdown).await {
+    match serve_stdio(app.live(), person, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &chain(&error)),
     }
@@ -99,7 +97,7 @@ pub async fn stdio(app: &Arc<App>, token_file: Option<PathBuf>, shutdown: Cancel
 
 pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (String, Vec<String>)) -> ExitCode {
     let (tool, words) = asked;
-    let caller = match caller(app, token_file).await {
+    let caller = match caller(app, token_file.as_deref()).await {
         Ok(caller) => caller,
         Err(code) => return code,
     };
@@ -133,7 +131,7 @@ pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (St
 }
 
 pub async fn tools(app: &App, token_file: Option<PathBuf>, json: bool) -> ExitCode {
-    let caller = match caller(app, token_file).await {
+    let caller = match caller(app, token_file.as_deref()).await {
         Ok(caller) => caller,
         Err(code) => return code,
     };
@@ -195,10 +193,11 @@ pub fn completion(shell: clap_complete::Shell, command: &mut clap::Command) -> E
 }
 
 /// The caller: the person at this machine, or whoever the token file's token was issued to.
-async fn caller(app: &App, token_file: Option<PathBuf>) -> Result<Caller, ExitCode> {
+async fn caller(app: &App, token_file: Option<&Path>) -> Result<Caller, ExitCode> {
     let token = match token_file {
         Some(file) => {
-            Some(read_token(&file).map_err(|error| fail(2, &format!("--token-file {}: {error}", file.display())))?)
+            let unread = |error| fail(2, &format!("--token-file {}: {error}", file.display()));
+            Some(read_token(file).await.map_err(unread)?)
         }
         None if app.is_local() => None,
         None => {
@@ -207,10 +206,4 @@ async fn caller(app: &App, token_file: Option<PathBuf>) -> Result<Caller, ExitCo
         }
     };
     app.person(token).await.map_err(|error| fail(2, &chain(&error)))
-}
-
-fn read_token(file: &std::path::Path) -> std::io::Result<Secret> {
-    let mut text = String::new();
-    std::fs::File::open(file)?.take(MAX_TOKEN).read_to_string(&mut text)?;
-    Ok(Secret::new(text.trim()))
 }

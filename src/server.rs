@@ -22,6 +22,7 @@ mod limits;
 mod listener;
 mod mcp;
 mod origin;
+mod person;
 pub mod rescue;
 mod scrape;
 mod sessions;
@@ -30,6 +31,7 @@ mod stdio;
 mod tls;
 mod wellknown;
 
+pub use person::{Person, read_token};
 pub use stdio::serve_stdio;
 pub use tls::check_certificate;
 

@@ -32,6 +32,7 @@ use tracing::Instrument;
 
 use super::body::Body;
 use super::limits::CallerLimits;
+use super::person::Person;
 use super::rescue::{self, Seen, one_line};
 use super::sign_in::{self, SignInCell};
 use super::{Limits, LiveSource, RequestId, RequestIds};
@@ -93,8 +94,8 @@ impl McpService {
 pub(super) enum Identity {
     /// Hop 1 put it into the request.
     OfRequest,
-    /// One caller for the whole transport: stdio.
-    Fixed(Caller),
+    /// One person for the whole transport: stdio.
+    Person(Box<Person>),
 }
 
 /// The handler that every transport shares; cheap to clone.
@@ -139,10 +140,11 @@ impl Handler {
     }
 
     /// A request without a caller is a mistake of ours, never an anonymous call.
-    fn asked(&self, cx: &RequestContext<RoleServer>) -> Result<Asked, ErrorData> {
-        if let Identity::Fixed(caller) = &self.0.identity {
+    async fn asked(&self, cx: &RequestContext<RoleServer>) -> Result<Asked, ErrorData> {
+        if let Identity::Person(person) = &self.0.identity {
+            let caller = person.caller(&self.0.live).await;
             let (live, id) = (self.0.live.load_full(), self.0.ids.next());
-            return Ok(Asked { caller: caller.clone(), live, id, sign_in: None });
+            return Ok(Asked { caller, live, id, sign_in: None });
         }
         let extensions = cx.extensions.get::<Parts>().map(|parts| &parts.extensions);
         let asked = extensions.and_then(|extensions| {
@@ -220,7 +222,7 @@ impl ServerHandler for Handler {
         request: Option<PaginatedRequestParams>,
         cx: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let asked = self.asked(&cx)?;
+        let asked = self.asked(&cx).await?;
         if request.is_some_and(|request| request.cursor.is_some()) {
             return Err(ErrorData::invalid_params("unknown cursor: tools come on one page", None));
         }
@@ -238,7 +240,7 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Asked { caller, live, id, sign_in: cell } = self.asked(&cx)?;
+        let Asked { caller, live, id, sign_in: cell } = self.asked(&cx).await?;
         let (person, generation) = (Arc::clone(caller.principal()), Arc::clone(&live));
         let shown = one_line(&request.name, 64);
         // rmcp runs this on a task of its own, so the span of the request is not around it.

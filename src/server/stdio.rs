@@ -9,16 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::mcp::{Handler, Identity};
 use super::rescue::one_line;
-use super::{Limits, LiveSource, ServerError};
-use crate::model::Caller;
+use super::{Limits, LiveSource, Person, ServerError};
 
-/// Serves `caller` until standard input ends or `shutdown`.
+/// Serves `person` until standard input ends or `shutdown`.
 ///
 /// # Errors
 /// When the client breaks the handshake or the streams break.
-pub async fn serve_stdio(live: LiveSource, caller: Caller, shutdown: CancellationToken) -> Result<(), ServerError> {
+pub async fn serve_stdio(live: LiveSource, person: Person, shutdown: CancellationToken) -> Result<(), ServerError> {
     let (input, output) = stdio_pipes();
-    serve(input, output, Handler::new(live, Identity::Fixed(caller), Limits::default()), shutdown).await
+    serve(input, output, Handler::new(live, Identity::Person(Box::new(person)), Limits::default()), shutdown).await
 }
 
 async fn serve<R, W>(input: R, output: W, handler: Handler, shutdown: CancellationToken) -> Result<(), ServerError>
@@ -39,8 +38,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::{Handler, Identity, serve};
-    use crate::server::Limits;
     use crate::server::tests::{caller, live};
+    use crate::server::{Limits, Person};
     use serde_json::{Value, json};
     use std::time::Duration;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, duplex};
@@ -54,11 +53,15 @@ mod tests {
         serde_json::from_str(&line).unwrap()
     }
 
+    fn me() -> Identity {
+        Identity::Person(Box::new(Person::new(caller("me"), None)))
+    }
+
     #[tokio::test]
     async fn a_client_initializes_calls_and_leaves() {
         let (ours, theirs) = duplex(1 << 16);
         let (input, output) = tokio::io::split(ours);
-        let handler = Handler::new(live(), Identity::Fixed(caller("me")), Limits::default());
+        let handler = Handler::new(live(), me(), Limits::default());
         let served = tokio::spawn(serve(input, output, handler, CancellationToken::new()));
         let (read, mut write) = tokio::io::split(theirs);
         let mut lines = BufReader::new(read).lines();
@@ -81,7 +84,7 @@ mod tests {
         let (ours, _theirs) = duplex(64);
         let (input, output) = tokio::io::split(ours);
         let shutdown = CancellationToken::new();
-        let handler = Handler::new(live(), Identity::Fixed(caller("me")), Limits::default());
+        let handler = Handler::new(live(), me(), Limits::default());
         let served = tokio::spawn(serve(input, output, handler, shutdown.clone()));
         shutdown.cancel();
         timeout(SOON, served).await.unwrap().unwrap().unwrap();

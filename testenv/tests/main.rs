@@ -171,6 +171,7 @@ scenarios! {
         a_wrong_host_is_refused,
         a_token_for_one_cluster_reaches_that_one_only,
         a_token_that_has_ended_at_a_cluster_is_sent_back_to_its_realm,
+        a_new_token_in_the_file_is_used_over_stdio,
     ];
     refusals: [
         unknown_and_forbidden_clusters_answer_alike,

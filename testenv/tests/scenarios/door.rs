@@ -189,3 +189,35 @@ pub async fn a_token_that_has_ended_at_a_cluster_is_sent_back_to_its_realm(scene
     scene.assert_untouched("tokens that have ended");
     Ok(())
 }
+
+/// A process over stdio outlives its token: what is in the file counts, once it is good.
+pub async fn a_new_token_in_the_file_is_used_over_stdio(scene: &Scene) -> anyhow::Result<()> {
+    let world = scene.world;
+    let folder = tempfile::tempdir()?;
+    let replace = |token: &str| -> anyhow::Result<String> {
+        scene.remember(token);
+        let new = secret_file(folder.path(), "new", token)?;
+        let file = folder.path().join("token");
+        std::fs::rename(new, &file)?;
+        Ok(file.display().to_string())
+    };
+    let question = json!({"cluster": "corp-1"});
+    let ended = world.realms.token("corp", "alice", RESOURCE).audiences(&[RESOURCE, "corp-1"]).aged(3605, 3600);
+    let file = replace(&ended.mint())?;
+    let config = world.config().display().to_string();
+    let args = ["stdio", "--config", &config, "--token-file", &file];
+    let client = Client::stdio(&args, &[], Era::Modern).await?;
+    let code = async || -> anyhow::Result<_> {
+        let refused = bad(&client, "namespaces_list", question.clone()).await?;
+        Ok(refused.structured.map(|twin| twin["code"].clone()))
+    };
+    assert_eq!(code().await?, Some(json!("sign_in_again")));
+    replace("not.a.token")?;
+    assert_eq!(code().await?, Some(json!("sign_in_again")), "what is not accepted changes nothing");
+    replace(&scene.token("corp", "alice"))?;
+    good(&client, "namespaces_list", question.clone()).await?;
+    replace(&scene.token("corp", "bob"))?;
+    let who = good(&client, "whoami", json!({})).await?.text;
+    assert!(who.contains("bob") && !who.contains("alice"), "another file is another caller: {who}");
+    Ok(())
+}
