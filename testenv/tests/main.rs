@@ -234,6 +234,7 @@ scenarios! {
         links_that_work_are_fine_without_a_person,
         what_is_missing_at_a_realm_is_named_and_mended,
         a_realm_that_checks_no_signature_fails,
+        without_a_service_account_less_is_tried,
         what_realms_publish_is_compared,
     ];
     explain: [

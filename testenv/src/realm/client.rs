@@ -18,6 +18,8 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Whether it can be used, and can be an audience.
     pub enabled: bool,
+    /// Whether it has an account of its own, and so tokens in its own name; a public client never has.
+    pub service_account: bool,
     /// Client scopes of every exchange and grant.
     pub default_scopes: Vec<String>,
     /// Client scopes that it gets when it asks for them.
@@ -79,6 +81,7 @@ impl Client {
             audiences: owned(audiences),
             redirect_uris: Vec::new(),
             enabled: true,
+            service_account: true,
             default_scopes: owned(&["profile", "email", "groups"]),
             optional_scopes: Vec::new(),
             exchange: false,
@@ -121,6 +124,13 @@ impl Client {
     pub fn takes_grants(mut self, providers: &[&str], optional_scopes: &[&str]) -> Self {
         self.jwt_grant = Some(owned(providers));
         self.optional_scopes.extend(owned(optional_scopes));
+        self
+    }
+
+    /// Has no service account, as clients that `kubeferry realm setup` makes.
+    #[must_use]
+    pub fn without_service_account(mut self) -> Self {
+        self.service_account = false;
         self
     }
 

@@ -149,6 +149,9 @@ fn client_credentials(realm: &Realm, client: &Client, form: &Form) -> Result<Val
         let text = "Public client not allowed to retrieve service account";
         return Err(refusal(401, "unauthorized_client", text));
     }
+    if !client.service_account {
+        return Err(refusal(401, "unauthorized_client", "Client not enabled to retrieve service account"));
+    }
     Ok(granted(realm, GrantType::ClientCredentials, &service_account(realm, client), client, form))
 }
 
@@ -173,7 +176,8 @@ pub(super) fn subject(realm: &Realm, sub: &str) -> Option<TokenBuilder> {
         return user.enabled.then(|| user_token(realm, user));
     }
     let is_account = |client: &&Client| service_account_sub(&realm.config.name, &client.id) == sub;
-    let client = realm.config.clients.iter().find(is_account).filter(|client| client.enabled)?;
+    let client =
+        realm.config.clients.iter().find(is_account).filter(|client| client.enabled && client.service_account)?;
     Some(service_account(realm, client))
 }
 

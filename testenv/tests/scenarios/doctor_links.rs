@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use testenv::crossing::{CLIENT, Crossing};
 use testenv::ferry;
-use testenv::realm::{Endpoint, Style};
+use testenv::realm::{Endpoint, Fault, GrantType, Style};
 
 use crate::lab::scene::Scene;
 
@@ -129,6 +129,37 @@ pub async fn a_realm_that_checks_no_signature_fails(_scene: &Scene) -> anyhow::R
     let link = serde_json::to_string(&found["link corp-to-plant"])?;
     assert!(!link.contains("link your account") && !link.contains("subject_not_linked"), "{link}");
     assert!(found["link corp-to-lake"].iter().all(|one| one["level"] == "ok"), "{found:#?}");
+    Ok(())
+}
+
+/// Our client without a service account, as `realm setup` makes it: trust is tried all the same, audience and scope are
+/// only compared with what the realm publishes. A realm that does not answer is no such client.
+pub async fn without_a_service_account_less_is_tried(_scene: &Scene) -> anyhow::Result<()> {
+    const NONE: &str = "our client at realm corp has no service account";
+    let crossing = Crossing::start().await?;
+    let realms = &crossing.realms;
+    realms.change_client("corp", CLIENT, |client| client.service_account = false);
+    let (code, found) = doctor(&crossing).await?;
+    assert_eq!(code, 0, "{found:#?}");
+    for about in ["client corp", "link corp-to-plant", "link corp-to-lake"] {
+        assert!(says(&found, about, "ok", &[NONE, "first tried by a person's call"]), "{about}: {found:#?}");
+    }
+    assert!(says(&found, "client corp", "ok", &["may exchange tokens"]), "{found:#?}");
+    assert!(says(&found, "link corp-to-plant", "ok", &["realm plant takes grants of realm corp"]), "{found:#?}");
+
+    let wrong = crossing.config_text().replace("access-lake", "access-nowhere");
+    let (code, found) = doctor_with(&crossing, &wrong).await?;
+    assert_eq!(code, 0, "what is only published is no proof: {found:#?}");
+    let words = ["realm corp does not publish the scope", "access-nowhere", "optional scope of our client"];
+    assert!(says(&found, "link corp-to-lake", "warning", &words), "{found:#?}");
+
+    realms.fault_grant("corp", GrantType::ClientCredentials, Fault::Status(503), None);
+    let (code, found) = doctor(&crossing).await?;
+    assert_eq!(code, 1, "{found:#?}");
+    for about in ["client corp", "link corp-to-plant"] {
+        assert!(says(&found, about, "failed", &["service account", "realm_unavailable", "503"]), "{about}: {found:#?}");
+        assert!(!says(&found, about, "ok", &[NONE]), "{about}: {found:#?}");
+    }
     Ok(())
 }
 

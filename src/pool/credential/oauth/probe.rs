@@ -13,7 +13,7 @@ use http::HeaderMap;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{Asks, Expected, Issued, Leg, RealmClient, Request, answer};
+use super::{Asks, Expected, Issued, Leg, RealmClient, Refusal, Request, answer, refusal};
 use crate::model::{Admission, Principal, RealmName, Secret};
 use crate::pool::credential::CredentialError;
 use crate::realm::{Metadata, Profile, RawJwk, RealmError};
@@ -149,20 +149,25 @@ impl RealmClient {
         }
     }
 
-    /// A token of our client's own service account (RFC 6749 4.4); `None` when it has none.
+    /// A token of our client's own service account (RFC 6749 4.4); `None` when the realm says that it has none.
     ///
     /// # Errors
-    /// When the realm does not answer, or our client's secret cannot be read.
+    /// When the realm does not answer or refuses for another reason, or our client's secret cannot be read.
     pub async fn own_token(&self) -> Result<Option<OwnToken>, CredentialError> {
         let (headers, form) = self.own_form()?;
         let unanswered = |source| CredentialError::Unanswered { realm: self.name.clone(), leg: Leg::Exchange, source };
         let answer = self.reader.token_request(headers, form).await.map_err(unanswered)?;
-        if answer.status != 200 || !answer.json {
+        if refusal::no_service_account(&answer) {
             return Ok(None);
         }
         let (caller, none) = (stranger(self), Secret::new(NO_TOKEN));
+        let request = |leg| Request { leg, caller: &caller, token: &none, audience: None, scope: None };
+        if answer.status != 200 || !answer.json {
+            let refused = Refusal::read(&self.name, request(Leg::Exchange), &answer);
+            return Err(CredentialError::Refused(Box::new(refused)));
+        }
         // The answer has the form of leg 2's.
-        let request = Request { leg: Leg::Bearer, caller: &caller, token: &none, audience: None, scope: None };
+        let request = request(Leg::Bearer);
         let Issued { token, .. } = answer::read(request, self.profile, &self.name, &answer.body)?;
         let issued = issued_at(&token).map(|theirs| (theirs, SystemTime::now()));
         Ok(Some(OwnToken { token, issued }))

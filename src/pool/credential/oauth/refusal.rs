@@ -298,15 +298,33 @@ const CLIENT_CLOCK: &str =
 
 const CLIENT: &str = "in the configuration, check id, auth and the secret or key of our client at realm {realm}";
 
+/// The error answer of RFC 6749 5.2.
+#[derive(Deserialize, Default)]
+struct Body {
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+impl Body {
+    /// Empty when the answer is none.
+    fn read(answer: &RawAnswer) -> Self {
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+}
+
+/// True when a realm says that our client, which it knows, has no service account.
+pub(super) fn no_service_account(answer: &RawAnswer) -> bool {
+    let Body { error, error_description } = Body::read(answer);
+    let said = error_description.unwrap_or_default();
+    (400..500).contains(&answer.status)
+        && error.as_deref() == Some("unauthorized_client")
+        && said.starts_with("Client not enabled to retrieve service account")
+}
+
 impl Refusal {
     /// Reads an answer that is no success.
     pub(super) fn read(realm: &RealmName, request: Request<'_>, answer: &RawAnswer) -> Self {
-        #[derive(Deserialize, Default)]
-        struct Body {
-            error: Option<String>,
-            error_description: Option<String>,
-        }
-        let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body = Body::read(answer);
         let error = body.error.as_deref().map(|error| clean(error, 60)).unwrap_or_default();
         let description = body.error_description.as_deref().unwrap_or_default();
         let (code, kind, fix) = match TABLE.iter().find(|known| known.fits(request.leg, &error, description)) {

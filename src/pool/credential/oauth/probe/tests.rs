@@ -166,6 +166,15 @@ async fn a_service_account_goes_as_far_as_a_link_goes() {
     let lab = Lab::start().await;
     refuse(&lab.corp, 401, "unauthorized_client", "Client not enabled to retrieve service account");
     assert!(lab.home().own_token().await.unwrap().is_none());
+    for (status, error, description, seen) in [
+        (401, "unauthorized_client", "Invalid client or Invalid client credentials", "client_refused"),
+        (400, "unsupported_grant_type", "Unsupported grant_type", "grant_unsupported"),
+        (503, "", "", "realm_unavailable"),
+        (503, "unauthorized_client", "Client not enabled to retrieve service account", "realm_unavailable"),
+    ] {
+        refuse(&lab.corp, status, error, description);
+        assert_eq!(code(lab.home().own_token().await.map(drop)), seen, "{status} {error}");
+    }
     serve(&lab.corp, 40);
     let own = lab.home().own_token().await.unwrap().unwrap();
     assert!(own.ahead().is_some_and(|ahead| (39..=41).contains(&ahead)), "{:?}", own.ahead());
