@@ -30,6 +30,8 @@ mod settings;
 
 /// The client id of kubeferry at corp, plant and lake.
 pub const CLIENT: &str = "fed-proxy";
+/// The secrets of kubeferry at corp and lake, which are in no log and no answer.
+pub const SECRETS: [&str; 2] = [realms::CORP_SECRET, realms::LAKE_SECRET];
 
 /// A cluster of this fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

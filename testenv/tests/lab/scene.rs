@@ -6,13 +6,17 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use testenv::crossing::{CLIENT, SECRETS};
 use testenv::ferry::Ferry;
 use testenv::mcp::{Client, Era};
 use testenv::world::{Lab, Site, World};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+use url::form_urlencoded;
 
 /// Time for one scenario, beside the start of the world.
 const SCENARIO: Duration = Duration::from_secs(180);
@@ -144,7 +148,7 @@ impl Scene {
         }
     }
 
-    /// Fails when `text` holds a token of this scenario, a part of one, or the Secret's value.
+    /// Fails when `text` holds a token, a secret of ours at a realm, or the Secret's value.
     pub fn assert_no_secret(&self, text: &str) {
         self.tokens.assert_none_in(text);
     }
@@ -168,7 +172,8 @@ impl Tokens {
         tokens.insert((String::new(), token.to_owned()), token.to_owned());
     }
 
-    /// Fails when `text` holds one of them, a part of one, or the Secret's value.
+    /// Fails when `text` holds one of them or a part of one, any other token, a secret of ours at a realm, or the Secret's
+    /// value.
     pub(super) fn assert_none_in(&self, text: &str) {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for ((realm, user), token) in tokens.iter() {
@@ -185,7 +190,29 @@ impl Tokens {
         for canary in CANARIES {
             assert!(!text.contains(canary), "a Secret's value leaked: {}", around(text, canary));
         }
+        for secret in SECRETS {
+            let encoded = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
+            let basic = STANDARD.encode(format!("{CLIENT}:{encoded}"));
+            for written in [secret, &encoded, &basic] {
+                assert!(!text.contains(written), "a secret of ours leaked: {}", around(text, written));
+            }
+        }
+        // Those that realms issued to the program are known to nobody here.
+        if let Some(token) = some_token(text) {
+            panic!("a token leaked: {}", around(text, token));
+        }
     }
+}
+
+/// The first thing in `text` that looks like a JWT or the greater part of one: a JSON object in base64url, with a dot before
+/// or behind. A continue token of an API server is such an object, too, but has no dot.
+fn some_token(text: &str) -> Option<&str> {
+    text.match_indices("eyJ").map(|(at, _)| at).find_map(|at| {
+        let rest = &text[at..];
+        let length = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)).count();
+        let dots = text[..at].ends_with('.') || rest[length..].starts_with('.');
+        (length >= 16 && dots).then(|| &rest[..length])
+    })
 }
 
 /// The line of `text` that holds `part`.
@@ -202,4 +229,15 @@ pub fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let last = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
     format!("The end of kubeferry's log:\n{}", last.join("\n"))
+}
+
+#[test]
+fn a_token_is_told_from_a_continue_token() {
+    let (header, claims) = ("eyJhbGciOiJFUzI1NiJ9", "eyJpc3MiOiJodHRwczovL2NvcnAifQ");
+    for leak in [format!("{header}.{claims}.c2ln"), format!("=> {header}."), format!("Bearer x.{claims}\"")] {
+        assert!(some_token(&leak).is_some(), "{leak}");
+    }
+    for fine in [format!("?continue={claims}&limit=5"), "eyJ.".to_owned(), "nothing".to_owned()] {
+        assert_eq!(some_token(&fine), None, "{fine}");
+    }
 }

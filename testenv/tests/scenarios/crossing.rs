@@ -44,8 +44,8 @@ pub async fn who_signed_out_is_asked_to_sign_in_again(scene: &Scene) -> anyhow::
     let crossing = Crossing::start().await?;
     let text = crossing.config_text().replacen("[server]\n", "[server]\nlegacy_sessions = true\n", 1);
     let [ferry, with_sessions] = [
-        Ferry::start(Some(&crossing.config()), &[]).await?,
-        Ferry::start(Some(&crossing.config_of(&text)), &[]).await?,
+        Ferry::start(Some(&crossing.config()), &[("KUBEFERRY_LOG", "trace")]).await?,
+        Ferry::start(Some(&crossing.config_of(&text)), &[("KUBEFERRY_LOG", "trace")]).await?,
     ];
     let corp = || crossing.realms.token("corp", "alice", RESOURCE).audiences(&[RESOURCE, CLIENT]);
     let [young, older] = [corp().mint(), corp().aged(61, 3600).mint()];

@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// what is missing, that is done as it is written, and he gets in.
 pub async fn without_a_link_there_is_no_cluster_and_with_one_there_is(scene: &Scene) -> anyhow::Result<()> {
     let crossing = Crossing::start().await?;
-    let ferry = Ferry::start(Some(&crossing.config()), &[]).await?;
+    let ferry = Ferry::start(Some(&crossing.config()), &[("KUBEFERRY_LOG", "trace")]).await?;
     let client = async |realm: &str, user: &str| {
         let token = crossing.token(realm, user);
         scene.remember(&token);
@@ -87,7 +87,7 @@ async fn client_says(client: &Client, question: &serde_json::Value) -> anyhow::R
 pub async fn what_an_earlier_configuration_obtained_is_dropped(scene: &Scene) -> anyhow::Result<()> {
     let crossing = Crossing::start().await?;
     let config = crossing.config();
-    let ferry = Ferry::start(Some(&config), &[("KUBEFERRY_LOG", "debug")]).await?;
+    let ferry = Ferry::start(Some(&config), &[("KUBEFERRY_LOG", "trace")]).await?;
     let sign_in = || {
         // So that corp-1 takes her own token too.
         let token = crossing.realms.token("corp", "alice", RESOURCE);
