@@ -260,7 +260,12 @@ mod tests {
 
     #[test]
     fn an_assertion_is_for_the_issuer_alone_and_fresh_each_time() {
-        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+        for (algorithm, name) in [
+            (&rcgen::PKCS_RSA_SHA256, "RS256"),
+            (&rcgen::PKCS_ECDSA_P256_SHA256, "ES256"),
+            (&rcgen::PKCS_ECDSA_P384_SHA384, "ES384"),
+            (&rcgen::PKCS_ED25519, "EdDSA"),
+        ] {
             let pem = Secret::new(rcgen::KeyPair::generate_for(algorithm).unwrap().serialize_pem());
             let mut seen = std::collections::BTreeSet::new();
             for _ in 0..100 {
@@ -270,7 +275,7 @@ mod tests {
                     serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(piece).unwrap()).unwrap()
                 };
                 let (header, claims): (Value, Value) = (part(0), part(1));
-                assert_eq!(header["typ"], "client-authentication+jwt");
+                assert_eq!((&header["alg"], &header["typ"]), (&name.into(), &"client-authentication+jwt".into()));
                 assert_eq!(claims["aud"], "https://kc.example/realms/corp");
                 assert_eq!((&claims["iss"], &claims["sub"]), (&"ferry".into(), &"ferry".into()));
                 assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
