@@ -38,7 +38,8 @@ const ADMIN: &str = "admin";
 const VARIABLES: [&str; 3] = ["KEYCLOAK_URL", "KUBEFERRY_RESOURCE", "USERS_PASSWORD"];
 
 /// The realms of `clusters/keycloak`: people sign in at corp, and plant takes corp's word for them. alice (groups dev and
-/// ops at corp, operators at plant) is linked, bob (dev at corp, operators at plant) has a user in both and no link.
+/// ops at corp, operators at plant) is linked, bob (dev at corp, operators at plant) has a user in both and no link. Once
+/// they are started here, [`LOGIN_CLIENT`] takes passwords, which the files do not let it.
 pub const REALMS: [(&str, &str); 2] = [
     ("corp", include_str!("../../clusters/keycloak/corp-realm.json")),
     ("plant", include_str!("../../clusters/keycloak/plant-realm.json")),
@@ -99,8 +100,14 @@ impl Keycloak {
         let http = client(ca.pem())?;
         let admin = Admin::new(http.clone(), &url, ADMIN, &secrets.admin);
         let mut keycloak = Self { url, ca, http, admin, secrets, process };
+        let imported = realms;
         let realms: Vec<&str> = realms.iter().map(|(name, _)| *name).chain(["master"]).collect();
         keycloak.ready(&realms).await?;
+        for (name, text) in imported {
+            if *text == REALMS[0].1 {
+                keycloak.take_passwords(name).await?;
+            }
+        }
         Ok(keycloak)
     }
 
@@ -157,6 +164,12 @@ impl Keycloak {
     #[must_use]
     pub fn log(&self) -> &Path {
         self.process.log()
+    }
+
+    /// Lets people sign in with a password and without a browser, which the samples do not allow.
+    async fn take_passwords(&self, realm: &str) -> anyhow::Result<()> {
+        let client = self.admin.client(realm, LOGIN_CLIENT).await?;
+        self.admin.change(&client, |client| client["directAccessGrantsEnabled"] = true.into()).await
     }
 
     /// Polls the realms: the port opens long before they are served, and answers 503 until then.

@@ -23,6 +23,23 @@ fn no_realm_file_holds_a_secret() {
     }
 }
 
+#[test]
+fn people_sign_in_with_a_code_and_pkce_alone() {
+    for (name, text) in REALMS {
+        let realm: Value = serde_json::from_str(text).unwrap();
+        for client in realm["clients"].as_array().unwrap() {
+            for grant in ["directAccessGrantsEnabled", "implicitFlowEnabled"] {
+                assert_eq!(client[grant], false, "{name}: {} {grant}", client["clientId"]);
+            }
+            if client["publicClient"] == true {
+                assert_eq!(client["clientId"], LOGIN_CLIENT);
+                assert_eq!(client["standardFlowEnabled"], true);
+                assert_eq!(client["attributes"]["pkce.code.challenge.method"], "S256");
+            }
+        }
+    }
+}
+
 /// The set-up of `clusters/keycloak`, asked by hand: the exchange in one realm, both legs, and who is not linked.
 #[tokio::test]
 #[ignore = "needs real control planes: scripts/test"]
