@@ -47,6 +47,8 @@ const EXCHANGES: &[Changes] = &[
     &[("client_id", "mcp-client"), ("client_secret", "")],
     &[("client_id", "")],
     &[("grant_type", "magic")],
+    &[("grant_type", "client_credentials"), ("audience", ""), ("scope", "")],
+    &[("grant_type", "client_credentials"), ("client_id", "mcp-client"), ("client_secret", "")],
 ];
 
 /// Questions to realm plant, in place of a good leg 2. Each `$GRANT` is a new one.
@@ -65,6 +67,16 @@ const GRANTS: &[Changes] = &[
     &[("audience", "elsewhere")],
     &[("client_secret", "wrong")],
     &[("client_id", "nobody")],
+];
+
+/// What realm plant is asked with a grant, for whom, and whether that burns the grant.
+const FIRST_USES: &[(&str, Changes, bool)] = &[
+    ("$INBOUND", &[], true),
+    ("$INBOUND", &[("scope", "no-such-scope")], true),
+    ("$INBOUND_OF_BOB", &[], true),
+    ("$INBOUND", &[("client_secret", "wrong")], false),
+    ("$INBOUND", &[("client_id", "nobody")], false),
+    ("$INBOUND", &[("assertion", "$FORGED_COPY")], false),
 ];
 
 /// One of the two.
@@ -103,6 +115,16 @@ fn the_rust_realms_answer_as_keycloak_does() {
                     }
                 }
             }
+            for (whose, changes, burns) in FIRST_USES {
+                let [says, plays] = [real.twice(whose, changes).await?, played.twice(whose, changes).await?];
+                let burnt = says[1][2] == "Token reuse detected";
+                if says != plays || burnt != *burns {
+                    let [says, plays] = [says, plays].map(|[first, then]| format!("{first}, then {then}"));
+                    differ.push(format!(
+                        "twice {whose} {changes:?}, burns: {burns}\n  Keycloak: {says}\n  Rust:     {plays}"
+                    ));
+                }
+            }
             ensure!(differ.is_empty(), "{} answers differ:\n{}", differ.len(), differ.join("\n"));
             Ok(())
         })
@@ -111,7 +133,7 @@ fn the_rust_realms_answer_as_keycloak_does() {
 
 /// The realms of `clusters/keycloak`, with the real one's secrets.
 async fn rust_realms(keycloak: &Keycloak) -> anyhow::Result<Realms> {
-    let own = |realm| Client::confidential(FERRY_CLIENT, keycloak.client_secret(realm), &[]);
+    let own = |realm| Client::confidential(FERRY_CLIENT, keycloak.client_secret(realm), &[]).without_service_account();
     let corp = RealmConfig::new("corp")
         .user(User::new("alice", &["dev", "ops"]))
         .user(User::new("bob", &["dev"]))
@@ -192,6 +214,23 @@ impl Side {
         Ok(self.gist(status, &body))
     }
 
+    /// The answers to a first use of a new grant, with changes, and then to a good one of the same grant.
+    async fn twice(&self, whose: &str, changes: Changes) -> anyhow::Result<[Value; 2]> {
+        let grant = self.grant(whose).await?;
+        let forged = forged(&grant);
+        let mut first: Vec<(&str, &str)> = changes
+            .iter()
+            .map(|(name, value)| (*name, if *value == "$FORGED_COPY" { forged.as_str() } else { *value }))
+            .collect();
+        if !first.iter().any(|(name, _)| *name == "assertion") {
+            first.push(("assertion", &grant));
+        }
+        let (status, body) = self.post_changed("plant", &first).await?;
+        let first = self.gist(status, &body);
+        let (status, body) = self.post_changed("plant", &[("assertion", &grant)]).await?;
+        Ok([first, self.gist(status, &body)])
+    }
+
     /// A good request with changes: leg 1 at corp, leg 2 at plant (which needs its assertion).
     async fn post_changed(&self, realm: &str, changes: &[(&str, &str)]) -> anyhow::Result<(u16, Value)> {
         let plant = format!("{}/realms/plant", self.base);
@@ -235,6 +274,7 @@ impl Side {
         };
         let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
         let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
+        let life = claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat);
         let mut scopes: Vec<&str> = body["scope"].as_str().unwrap_or_default().split(' ').collect();
         scopes.sort_unstable();
         let mut keys: Vec<&String> = body.as_object().into_iter().flatten().map(|(key, _)| key).collect();
@@ -244,6 +284,9 @@ impl Side {
             "keys": keys,
             "types": [body["token_type"], body["issued_token_type"], claims["typ"]],
             "scope": scopes,
+            "life": life,
+            // A second may pass between the token and the answer.
+            "said": life.zip(body["expires_in"].as_i64()).map(|(life, said)| (life - 1..=life).contains(&said)),
             "aud": here(&claims["aud"]),
             "iss": here(&claims["iss"]),
             "azp": claims["azp"],
