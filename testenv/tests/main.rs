@@ -67,6 +67,7 @@ mod scenarios {
     pub mod output;
     pub mod protocols;
     pub mod reading;
+    pub mod realm_guides;
     pub mod realm_setup;
     pub mod refusals;
     pub mod routing;

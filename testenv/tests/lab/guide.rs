@@ -1,4 +1,4 @@
-//! The snippets of `docs/guides/connecting.md`, as shells and clients read them.
+//! The snippets of guides: those of `docs/guides/connecting.md` as shells and clients read them, those of others in order.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,9 +31,14 @@ pub struct Lines {
     pub printed: String,
 }
 
-/// All blocks, in order.
+/// All blocks of the guide to connecting clients, in order.
 pub fn blocks() -> Vec<Block> {
-    let parts = GUIDE.split("\n```").skip(1).step_by(2);
+    blocks_of(GUIDE)
+}
+
+/// All blocks of a page, in order.
+pub fn blocks_of(page: &str) -> Vec<Block> {
+    let parts = page.split("\n```").skip(1).step_by(2);
     let blocks = parts.filter_map(|part| part.split_once('\n'));
     blocks.map(|(kind, text)| Block { kind: kind.to_owned(), text: text.to_owned() }).collect()
 }
