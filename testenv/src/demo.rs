@@ -1,6 +1,7 @@
-//! **The demonstration** behind `scripts/demo`: a world, the built kubeferry on top, how to connect to it, and a walk
-//! through calls. It checks every answer, so it is a smoke test as well.
+//! **The demonstration** behind `scripts/demo`: a world, the built kubeferry on top, how to connect to it, a walk through
+//! calls, and then a call across realms in a second fleet. It checks every answer, so it is a smoke test as well.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use crate::ferry::Ferry;
 use crate::process::files;
 use crate::world::{Lab, World};
 
+mod across;
 mod connect;
 mod ledger;
 mod screen;
@@ -38,16 +40,22 @@ struct Stage {
     ferry: Ferry,
     /// The token files, one per person.
     folder: TempDir,
-    /// The tokens of [`PEOPLE`], in that order.
-    tokens: Vec<String>,
+    door: Door,
+}
+
+/// A kubeferry, and the tokens of those who call it.
+struct Door {
+    url: String,
+    tokens: BTreeMap<&'static str, String>,
+}
+
+impl Door {
+    fn token(&self, user: &str) -> &str {
+        self.tokens.get(user).expect("steps name people of the demonstration")
+    }
 }
 
 impl Stage {
-    fn token(&self, user: &str) -> &str {
-        let index = PEOPLE.iter().position(|(_, name)| *name == user);
-        &self.tokens[index.expect("steps name people of the demonstration")]
-    }
-
     fn token_file(&self, user: &str) -> String {
         self.folder.path().join(format!("{user}.token")).display().to_string()
     }
@@ -72,7 +80,8 @@ pub async fn run(options: Options) -> anyhow::Result<bool> {
     let show = async {
         let stage = start(options.lab, &mut screen).await?;
         connect::show(&stage, &mut screen);
-        let passed = walk::walk(&stage, &mut screen).await? & ledger::check(&stage, &mut screen);
+        let mut passed = walk::walk(&stage, &mut screen).await? & ledger::check(&stage, &mut screen);
+        passed &= across::show(options.lab, &mut screen).await?;
         screen.verdict(passed);
         anyhow::Ok((stage, passed))
     };
@@ -107,11 +116,12 @@ async fn start(lab: Lab, screen: &mut Screen) -> anyhow::Result<Stage> {
     screen.say(&format!("kubeferry listens on {}, configured by {}", ferry.url(), config.display()));
 
     let folder = files::folder("demo")?;
-    let mut tokens = Vec::new();
+    let mut tokens = BTreeMap::new();
     for (realm, user) in PEOPLE {
         let token = world.token(realm, user);
         files::write(&folder, &format!("{user}.token"), &token)?;
-        tokens.push(token);
+        tokens.insert(user, token);
     }
-    Ok(Stage { world, ferry, folder, tokens })
+    let door = Door { url: ferry.url().to_owned(), tokens };
+    Ok(Stage { world, ferry, folder, door })
 }

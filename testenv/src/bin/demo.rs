@@ -8,11 +8,11 @@ use clap::Parser;
 use testenv::demo::{self, Options};
 use testenv::world::Lab;
 
-/// Starts a fleet with two realms, three clusters and a kcp, kubeferry on top, and walks through calls.
+/// Starts a fleet with two realms, three clusters and a kcp, kubeferry on top, walks through calls, and calls across realms.
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Cli {
-    /// Real API servers and a real kcp instead of simulators
+    /// Real API servers, a real kcp and a real Keycloak instead of simulators
     #[arg(long)]
     real: bool,
     /// Stay up after the walk until Ctrl-C, as when standard input is a terminal

@@ -17,7 +17,7 @@ pub(super) fn check(stage: &Stage, screen: &mut Screen) -> bool {
     );
     let world = &stage.world;
     let mut owners: BTreeMap<String, &str> =
-        PEOPLE.iter().map(|(_, user)| (digest(stage.token(user)), *user)).collect();
+        PEOPLE.iter().map(|(_, user)| (digest(stage.door.token(user)), *user)).collect();
     owners.insert(digest(world.gateway_token()), "gateway");
 
     let mut passed = true;
@@ -32,7 +32,7 @@ pub(super) fn check(stage: &Stage, screen: &mut Screen) -> bool {
             digests.iter().map(|digest| owners.get(digest).copied().unwrap_or("a stranger")).collect();
         let named = |digest: &String| {
             let owner = owners.get(digest).copied().unwrap_or("a stranger");
-            format!("{} ({owner})", digest.chars().take(SHOWN).collect::<String>())
+            format!("{} ({owner})", short(digest))
         };
         let tokens = digests.iter().map(named).collect::<Vec<_>>().join(", ");
         screen.detail(&format!("  {:<7} {:3} requests  {tokens}", site.name, site.tap.requests().len()));
@@ -44,7 +44,8 @@ pub(super) fn check(stage: &Stage, screen: &mut Screen) -> bool {
             passed = false;
         }
     }
-    passed & impersonated(stage, screen) & log_is_clean(stage, screen)
+    let secrets = stage.door.tokens.values().map(String::as_str).chain([stage.world.gateway_token()]);
+    passed & impersonated(stage, screen) & log_is_clean(&stage.ferry.log(), secrets, screen)
 }
 
 /// At `dev`, every request of the gateway names alice.
@@ -65,10 +66,13 @@ fn impersonated(stage: &Stage, screen: &mut Screen) -> bool {
     passed
 }
 
-/// No token is in kubeferry's own log.
-fn log_is_clean(stage: &Stage, screen: &mut Screen) -> bool {
-    let log = stage.ferry.log();
-    let mut secrets = stage.tokens.iter().map(String::as_str).chain([stage.world.gateway_token()]);
+/// The beginning of a digest.
+pub(super) fn short(digest: &str) -> String {
+    digest.chars().take(SHOWN).collect()
+}
+
+/// No secret is in kubeferry's own log.
+pub(super) fn log_is_clean<'a>(log: &str, mut secrets: impl Iterator<Item = &'a str>, screen: &mut Screen) -> bool {
     let clean = !secrets.any(|secret| log.contains(secret));
     if clean {
         screen.detail(&format!("kubeferry's log has {} lines, and none of the tokens in it.", log.lines().count()));

@@ -3,12 +3,12 @@
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::Stage;
 use super::screen::Screen;
+use super::{Door, Stage};
 use crate::mcp::raw;
 
 /// One call.
-struct Step {
+pub(super) struct Step {
     who: &'static str,
     tool: &'static str,
     arguments: Value,
@@ -20,21 +20,21 @@ struct Step {
 }
 
 impl Step {
-    fn new(who: &'static str, tool: &'static str, arguments: Value, why: &'static str) -> Self {
+    pub(super) fn new(who: &'static str, tool: &'static str, arguments: Value, why: &'static str) -> Self {
         Self { who, tool, arguments, why, error: false, says: Vec::new(), never: Vec::new() }
     }
 
-    fn says<const N: usize>(mut self, says: [&str; N]) -> Self {
+    pub(super) fn says<const N: usize>(mut self, says: [&str; N]) -> Self {
         self.says = says.map(str::to_owned).into();
         self
     }
 
-    fn never<const N: usize>(mut self, never: [&'static str; N]) -> Self {
+    pub(super) fn never<const N: usize>(mut self, never: [&'static str; N]) -> Self {
         self.never = never.into();
         self
     }
 
-    fn fails(mut self) -> Self {
+    pub(super) fn fails(mut self) -> Self {
         self.error = true;
         self
     }
@@ -75,10 +75,19 @@ struct Answer {
 /// When kubeferry does not answer in MCP.
 pub(super) async fn walk(stage: &Stage, screen: &mut Screen) -> anyhow::Result<bool> {
     screen.title("A walk through calls");
-    let mut passed = tools(stage, screen).await?;
-    for step in steps(stage) {
+    let door = &stage.door;
+    Ok(tools(door, screen).await? & play(door, steps(stage), screen).await? & unknown_alike(door, screen).await?)
+}
+
+/// Makes these calls; `false` when an answer was not as expected.
+///
+/// # Errors
+/// As [`walk`].
+pub(super) async fn play(door: &Door, steps: Vec<Step>, screen: &mut Screen) -> anyhow::Result<bool> {
+    let mut passed = true;
+    for step in steps {
         screen.call(step.who, &step.shown(), step.why);
-        let answer = call(stage, step.who, step.tool, &step.arguments).await?;
+        let answer = call(door, step.who, step.tool, &step.arguments).await?;
         screen.answer(&answer.text);
         if let Some(why) = step.complaint(&answer) {
             if answer.error || step.error {
@@ -88,7 +97,7 @@ pub(super) async fn walk(stage: &Stage, screen: &mut Screen) -> anyhow::Result<b
             passed = false;
         }
     }
-    Ok(passed & unknown_alike(stage, screen).await?)
+    Ok(passed)
 }
 
 fn steps(stage: &Stage) -> Vec<Step> {
@@ -153,13 +162,13 @@ fn steps(stage: &Stage) -> Vec<Step> {
 }
 
 /// A cluster of another realm answers as one that does not exist: with the same words, but for the name.
-async fn unknown_alike(stage: &Stage, screen: &mut Screen) -> anyhow::Result<bool> {
+async fn unknown_alike(door: &Door, screen: &mut Screen) -> anyhow::Result<bool> {
     let why = "A cluster that only others reach answers as one that does not exist, and nothing is sent to it.";
     let mut texts = Vec::new();
     for name in ["corp-1", "corp-7"] {
         let arguments = json!({"cluster": name});
         screen.call("carol", &format!("namespaces_list cluster={name}"), why);
-        let answer = call(stage, "carol", "namespaces_list", &arguments).await?;
+        let answer = call(door, "carol", "namespaces_list", &arguments).await?;
         screen.answer(&answer.text);
         if !answer.error {
             screen.wrong("it should be an error");
@@ -174,13 +183,13 @@ async fn unknown_alike(stage: &Stage, screen: &mut Screen) -> anyhow::Result<boo
     Ok(alike)
 }
 
-async fn tools(stage: &Stage, screen: &mut Screen) -> anyhow::Result<bool> {
+async fn tools(door: &Door, screen: &mut Screen) -> anyhow::Result<bool> {
     screen.call(
         "alice",
         "tools/list",
         "What a client offers to its model: few tools with short descriptions; the cluster is an argument.",
     );
-    let result = rpc(stage, "alice", "tools/list", json!({})).await?;
+    let result = rpc(door, "alice", "tools/list", json!({})).await?;
     let tools = result["tools"].as_array().context("the answer has no list of tools")?;
     let name = |tool: &Value| tool["name"].as_str().unwrap_or_default().to_owned();
     let line = |tool: &Value| format!("{}: {}", name(tool), tool["description"].as_str().unwrap_or_default());
@@ -194,17 +203,17 @@ async fn tools(stage: &Stage, screen: &mut Screen) -> anyhow::Result<bool> {
     Ok(missing.is_none())
 }
 
-async fn call(stage: &Stage, who: &str, tool: &str, arguments: &Value) -> anyhow::Result<Answer> {
-    let result = rpc(stage, who, "tools/call", json!({"name": tool, "arguments": arguments})).await?;
+async fn call(door: &Door, who: &str, tool: &str, arguments: &Value) -> anyhow::Result<Answer> {
+    let result = rpc(door, who, "tools/call", json!({"name": tool, "arguments": arguments})).await?;
     let blocks = result["content"].as_array().context("the result has no content")?;
     let text: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
     Ok(Answer { text: text.join("\n"), error: result["isError"] == true })
 }
 
 /// One JSON-RPC request, which needs nothing before it; the same as `connect` shows for curl.
-async fn rpc(stage: &Stage, who: &str, method: &str, params: Value) -> anyhow::Result<Value> {
+async fn rpc(door: &Door, who: &str, method: &str, params: Value) -> anyhow::Result<Value> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let reply = raw::post(stage.ferry.url(), Some(stage.token(who)), &[], body.to_string()).await?;
+    let reply = raw::post(&door.url, Some(door.token(who)), &[], body.to_string()).await?;
     let mut answer = reply.json().with_context(|| format!("{method} as {who}: {}", reply.status))?;
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),
