@@ -1,5 +1,9 @@
 //! The figures that kubeferry is to reach, as data, and why one is not reached.
 
+mod crossing;
+
+pub(super) use crossing::CROSSING;
+
 use super::report::{Counted, Report, Sample, Spread};
 use super::target::Who;
 
@@ -42,6 +46,8 @@ pub(super) enum Unit {
     Times,
     Tokens,
     Count,
+    /// Of a hundred.
+    Percent,
 }
 
 const SMALL_1: &str = "simulator/namespaces/1/one";
@@ -208,7 +214,7 @@ pub(super) const GOALS: &[Goal] = &[
 
 impl Goal {
     /// With the reason that the page gives where the goal is not met.
-    const fn because(mut self, why: fn(&Report) -> String) -> Self {
+    pub(super) const fn because(mut self, why: fn(&Report) -> String) -> Self {
         self.why = why;
         self
     }

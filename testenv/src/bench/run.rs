@@ -9,8 +9,11 @@ use http::HeaderValue;
 use tokio::time::{timeout, timeout_at};
 
 use super::backend::{Backend, NAME, Place};
+use super::capacity::capacity;
 use super::cells::{Asked, Bench, count, names};
+use super::crossing::crossing;
 use super::door::{Door, Speaks, bearer};
+use super::legs::legs;
 use super::many::many_clusters;
 use super::procfs::machine_cpu_micros;
 use super::real::Real;
@@ -25,6 +28,8 @@ use crate::tap::{Tap, TapConfig};
 
 /// Time for the phase that only counts.
 const COUNTING: Duration = Duration::from_secs(120);
+/// Time for each part that crosses realms, the start of its servers included.
+const CROSSING: Duration = Duration::from_secs(300);
 
 /// What to run, and with which programs.
 #[derive(Clone, Debug)]
@@ -71,6 +76,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     course.failed("simulator", measured);
     course.singles(&cluster).await;
     drop(backend);
+    course.across_realms().await;
     report.setting.busy = report.setting.busy.max(busy().await?);
     Ok(report)
 }
@@ -243,6 +249,24 @@ impl Course<'_> {
                 let outcome = timeout_at(end, measured).await.unwrap_or_else(|_| Err(anyhow!("no time was left")));
                 self.failed(&format!("{what} of {}", who.name()), outcome);
             }
+        }
+    }
+
+    /// Clusters of other realms: counts and times, many callers of many, and the legs on a real Keycloak.
+    async fn across_realms(&mut self) {
+        let (program, plan) = (&self.options.kubeferry, &self.options.plan);
+        for what in ["calls across realms", "many callers of many clusters", "legs on Keycloak"] {
+            let measured = async {
+                match what {
+                    "calls across realms" => crossing(program, plan, self.report).await,
+                    "many callers of many clusters" => capacity(program, plan, self.report).await,
+                    _ if self.options.real => legs(program, plan, self.report).await,
+                    _ => Ok(()),
+                }
+            };
+            say(&format!("bench: {what}"));
+            let outcome = timeout(CROSSING, measured).await.unwrap_or_else(|_| Err(anyhow!("it took too long")));
+            self.failed(what, outcome);
         }
     }
 }

@@ -21,7 +21,8 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Between two looks whether a starting program listens.
 const GLANCE: Duration = Duration::from_micros(200);
 /// The limits of one caller, raised: one token makes all calls of a cell, far more than a person does.
-const LIMITS: &str = "[limits]\ncaller_calls_per_second = 1000000\ncaller_burst = 1000000\ncaller_in_flight = 1000\n";
+pub(super) const LIMITS: &str =
+    "[limits]\ncaller_calls_per_second = 1000000\ncaller_burst = 1000000\ncaller_in_flight = 1000\n";
 
 /// The one cluster behind the servers, and the realm of the callers.
 #[derive(Clone, Debug)]
@@ -77,6 +78,26 @@ impl Target {
         let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
         let args = arguments(who, &folder, address, cluster)?;
         configure(folder.path(), conf)?;
+        Self::launch(who, program, folder, (address, args)).await
+    }
+
+    /// Starts kubeferry with the file `config`, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not within a minute, with its log.
+    pub async fn configured(program: &Path, config: &Path) -> anyhow::Result<Self> {
+        let folder = files::folder(Who::Ferry.name())?;
+        let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
+        let args = serve(address, config.display().to_string());
+        Self::launch(Who::Ferry, program, folder, (address, args)).await
+    }
+
+    async fn launch(
+        who: Who,
+        program: &Path,
+        folder: tempfile::TempDir,
+        (address, args): (SocketAddr, Vec<String>),
+    ) -> anyhow::Result<Self> {
         let place = folder.path().to_owned();
         // Nothing in the environment of this machine decides; kubernetes-mcp-server looks for kubeconfigs there.
         let home = folder.path().display().to_string();
@@ -188,7 +209,7 @@ fn arguments(
                  audiences = [\"{NAME}\"]\nstrategy = \"passthrough\"\ni_accept_token_passthrough = true\n\n{LIMITS}"
             );
             let config = files::write(folder, "kubeferry.toml", &text)?;
-            vec!["serve".into(), "--listen".into(), address.to_string(), "--config".into(), config]
+            serve(address, config)
         }
         Who::Peer => {
             let kubeconfig = serde_json::json!({
@@ -208,4 +229,8 @@ fn arguments(
         }
     };
     Ok(words)
+}
+
+fn serve(address: SocketAddr, config: String) -> Vec<String> {
+    vec!["serve".into(), "--listen".into(), address.to_string(), "--config".into(), config]
 }

@@ -37,6 +37,10 @@ pub struct Plan {
     pub starts: usize,
     /// Calls of a phase that only counts requests.
     pub counted: usize,
+    /// Clusters of one realm, each reached by token exchange for all callers.
+    pub exchanged: usize,
+    /// Cold calls to each cluster of the real realms.
+    pub legs: usize,
     /// Pods on the real API server.
     pub real_pods: usize,
     /// Rounds of cells that have not begun by then are left out.
@@ -58,6 +62,8 @@ pub const FULL: Plan = Plan {
     clusters: 10_000,
     counted: 100,
     starts: 10,
+    exchanged: 50,
+    legs: 60,
     real_pods: 1_000,
     deadline: Duration::from_secs(11 * 60),
     singles: Duration::from_secs(6 * 60),
@@ -71,6 +77,7 @@ pub const QUICK: Plan = Plan {
     measure: Duration::from_millis(800),
     reloads: 20,
     starts: 3,
+    exchanged: 20,
     ..FULL
 };
 
@@ -85,6 +92,8 @@ pub const SMOKE: Plan = Plan {
     reloads: 1,
     clusters: 1_500,
     counted: 8,
+    exchanged: 3,
+    legs: 3,
     starts: 1,
     ..QUICK
 };

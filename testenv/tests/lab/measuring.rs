@@ -42,8 +42,20 @@ async fn the_benchmark_measures_everything_and_writes_its_page() {
         "memory at rest",
         "calls that failed during the reloads",
         "`tools/list`",
+        "the same: time over that of the 5 calls",
     ] {
         let line = page.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}: {page}"));
         assert!(!line.contains("not measured"), "{line}");
+    }
+    for row in [
+        "warm `chain` call: requests to the API server",
+        "warm `chain` calls: requests to realms",
+        "cold `chain` call: requests to the cluster's realm",
+        "one caller, one cold cluster by `exchange`",
+        "5 cold clusters of 3 realms at once",
+        "tokens that are kept",
+    ] {
+        let line = page.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}: {page}"));
+        assert!(line.ends_with("| met |"), "{line}");
     }
 }

@@ -1,0 +1,89 @@
+//! The figures of calls that cross realms.
+
+use super::{Bound, Goal, Unit};
+use crate::bench::report::{Report, Spread};
+use crate::bench::target::Who;
+
+/// All of them, in the order of the page.
+pub(in crate::bench) const CROSSING: &[Goal] = &[
+    count("warm `chain` call: requests to the API server", 1.0, |report| ferry(report, "warm-chain-requests")),
+    count("warm `chain` calls: new connections", 0.0, |report| ferry(report, "warm-chain-connections")),
+    count("warm `chain` calls: requests to realms", 0.0, |report| ferry(report, "warm-chain-asked")),
+    shown("time of a warm `chain` call more than one that passes the caller's token on, p50", Unit::Micros, |report| {
+        rounds(report, "warm-plant-1-p50-us", "warm-plain-p50-us", |chain, plain| chain - plain)
+    })
+    .because(beside_a_leg),
+    count("cold `exchange` call: requests to the realm", 1.0, |report| ferry(report, "cold-exchange-home")),
+    count("cold `chain` call: requests to the home realm", 1.0, |report| ferry(report, "cold-chain-home")),
+    count("cold `chain` call: requests to the cluster's realm", 1.0, |report| ferry(report, "cold-chain-target")),
+    count("100 calls at once, one caller, one cold cluster by `exchange`: requests to the realm", 1.0, |report| {
+        ferry(report, "at-once-exchange-home")
+    }),
+    count("the same by `chain`: requests to the home realm", 1.0, |report| ferry(report, "at-once-chain-home")),
+    count("the same by `chain`: requests to the cluster's realm", 1.0, |report| ferry(report, "at-once-chain-target")),
+    count("5 cold clusters of 3 realms at once, 2 of them by `exchange`: requests to the home realm", 5.0, |report| {
+        ferry(report, "five-home")
+    }),
+    count("the same: requests to the realms of the 3 clusters by `chain`", 3.0, |report| ferry(report, "five-targets")),
+    Goal {
+        what: "the same: time over that of the 5 calls one after the other",
+        bound: Bound::AtMost(0.5),
+        unit: Unit::Times,
+        value: |report| rounds(report, "five-wall-ms", "five-sum-ms", |wall, sum| wall / sum),
+        why: |_| "the calls wait for each other".to_owned(),
+    },
+    Goal {
+        what: "1,000 callers × 50 clusters: tokens that are kept, as the cache weighs them",
+        bound: Bound::AtMost(33.6),
+        unit: Unit::Mb,
+        value: |report| ferry(report, "capacity-kept-mb"),
+        why: |_| "more was found again than the cache may hold".to_owned(),
+    },
+    shown("the same: calls of the second round that found their token", Unit::Percent, |report| {
+        ferry(report, "capacity-hit-percent")
+    })
+    .because(what_there_was),
+];
+
+const fn count(what: &'static str, wanted: f64, value: fn(&Report) -> Option<Spread>) -> Goal {
+    let why = |_: &Report| "other requests were counted".to_owned();
+    Goal { what, bound: Bound::Exactly(wanted), unit: Unit::Count, value, why }
+}
+
+const fn shown(what: &'static str, unit: Unit, value: fn(&Report) -> Option<Spread>) -> Goal {
+    Goal { what, bound: Bound::Shown, unit, value, why: |_| String::new() }
+}
+
+fn ferry(report: &Report, name: &str) -> Option<Spread> {
+    report.number(name, Who::Ferry)
+}
+
+/// Combines two numbers round by round.
+fn rounds(report: &Report, one: &str, other: &str, combine: impl Fn(f64, f64) -> f64) -> Option<Spread> {
+    let values = |name: &str| report.numbers.get(&format!("{name}@{}", Who::Ferry.name()));
+    let pairs = values(one)?.iter().zip(values(other)?);
+    Spread::of(pairs.map(|(one, other)| combine(*one, *other)))
+}
+
+fn beside_a_leg(report: &Report) -> String {
+    let median = |name| ferry(report, name).map(|value| value.median);
+    let legs = ["keycloak-leg-1-p50-ms", "keycloak-leg-2-p50-ms"].map(median);
+    match legs {
+        [Some(first), Some(second)] => {
+            format!(
+                "a cold one waits for a Keycloak besides: {first:.1} ms for leg 1 and {second:.1} ms for leg 2 here"
+            )
+        }
+        _ => "the legs of a cold one were not measured in this run".to_owned(),
+    }
+}
+
+fn what_there_was(report: &Report) -> String {
+    let median = |name| ferry(report, name).map_or(0.0, |value| value.median);
+    let (tokens, bytes) = (median("capacity-tokens"), median("capacity-token-bytes"));
+    format!(
+        "{tokens:.0} tokens of {bytes:.0} bytes are {:.0} MB; memory grew by {:.0} MB in the first round",
+        tokens * bytes / 1e6,
+        median("capacity-grown-mb")
+    )
+}
