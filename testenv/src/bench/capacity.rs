@@ -95,8 +95,9 @@ fn namespaces(cluster: &str) -> Work {
     Work::Once(Ask::Call("namespaces_list", json!({"cluster": cluster})))
 }
 
+/// All names are as long as each other, and so are all tokens.
 fn user(number: usize) -> String {
-    format!("user-{number}")
+    format!("user-{number:04}")
 }
 
 impl Fleet {

@@ -11,7 +11,7 @@ use super::door::{Ask, bearer};
 use super::load::{Callers, Stop, Work};
 use super::report::Report;
 use super::single::good;
-use super::target::{Target, Who};
+use super::target::{LIMITS, Target, Who};
 use super::workload::Plan;
 use crate::artifacts::Program;
 use crate::keycloak::fleet::Fleet;
@@ -38,6 +38,8 @@ pub(super) async fn legs(program: &Path, plan: &Plan, report: &mut Report) -> an
     report.setting.versions.insert("Keycloak".to_owned(), version()?);
     let fleet = Fleet::start().await?;
     let (config, _secrets) = fleet.config()?;
+    let text = std::fs::read_to_string(&config).context("reading the configuration of the fleet")?;
+    std::fs::write(&config, format!("{text}{LIMITS}")).context("raising its limits")?;
     let target = Target::configured(program, &config).await?;
     let mut times: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for number in 0..WARM_UP + plan.legs {

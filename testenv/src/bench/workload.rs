@@ -77,7 +77,6 @@ pub const QUICK: Plan = Plan {
     measure: Duration::from_millis(800),
     reloads: 20,
     starts: 3,
-    exchanged: 20,
     ..FULL
 };
 
