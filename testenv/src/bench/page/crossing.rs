@@ -12,9 +12,9 @@ nothing else is said, realms are Rust servers, which answer in less than a milli
 recording relays. The call that passes its token on goes to the same server as the one by `chain`.\n\n\
 Keycloak here is a real one, with two realms and an API server that trusts each. Its times are those of kubeferry's requests, \
 as `kubeferry_exchange_duration_seconds` counts them, at an otherwise idle Keycloak beside everything else on this machine.\n\n\
-1,000 callers × 50 clusters are more tokens than the cache of 32 MiB holds. It prefers what is used more often, so a second \
-round in the same order finds what the first one could keep; everybody else's token is exchanged again. Clusters are one \
-simulator under many names. Entries are counted by what the realm was not asked again.\n\n";
+1,000 callers × 50 clusters are more tokens than the cache of 32 MiB holds. A second round in the \
+same order shows how many of the first one are still there: as many calls as the realm was not asked again for. Clusters are \
+one simulator under many names.\n\n";
 
 const ROWS: &[(&str, &str, Unit)] = &[
     ("warm-plain-p50-us", "warm call, own token passed on, p50", Unit::Micros),
