@@ -59,6 +59,7 @@ mod scenarios {
     pub mod figures;
     pub mod foreign;
     pub mod keycloak;
+    pub mod keycloak_mistakes;
     pub mod keycloak_twin;
     pub mod local;
     pub mod logs;

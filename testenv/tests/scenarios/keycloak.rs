@@ -1,16 +1,17 @@
-//! Across two realms of a real Keycloak to real API servers: what arrives there, who may what, and each refusal with the
-//! fix that mends it. One fleet for all of these; each has it for itself, because they change its realms.
+//! Across two realms of a real Keycloak to real API servers: what arrives there, who may what, and what people are told to do
+//! themselves. One fleet for all of these; each has it for itself, because they change its realms.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
 use testenv::ferry::Ferry;
+use testenv::keycloak::Admin;
 use testenv::keycloak::fleet::{Cluster, Fleet};
-use testenv::keycloak::{Admin, FERRY_CLIENT};
 use testenv::mcp::{Called, Client, Era, raw};
 use testenv::poll;
 use testenv::tap;
@@ -29,17 +30,27 @@ const OLD: Duration = Duration::from_secs(90);
 /// What a scenario gets: the fleet, the program, and what it was told.
 pub(super) struct Scene {
     pub(super) fleet: &'static Fleet,
-    ferry: Ferry,
-    secrets: [std::path::PathBuf; 2],
+    pub(super) ferry: Ferry,
+    pub(super) secrets: [std::path::PathBuf; 2],
 }
 
-/// Runs a scenario to its end with the fleet for itself.
+/// Runs a scenario to its end with the fleet for itself. After one that failed there is no fleet for the others.
 pub(super) fn play(scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a, anyhow::Result<()>>) {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     static FLEET: OnceCell<Result<Fleet, String>> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
+    static SPOILT: AtomicBool = AtomicBool::new(false);
+    /// However a scenario ends before its end, a realm may be left as it broke it.
+    struct Ended(bool);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            SPOILT.fetch_or(!self.0, Ordering::Relaxed);
+        }
+    }
     RUNTIME.get_or_init(|| Runtime::new().expect("a runtime starts")).block_on(async {
         let _turn = TURN.lock().await;
+        let spoilt = SPOILT.load(Ordering::Relaxed);
+        assert!(!spoilt, "another scenario failed and may have left the realms broken: see there");
         let start = async || Fleet::start().await.map_err(|error| format!("{error:#}"));
         let fleet = FLEET.get_or_init(start).await;
         let fleet = fleet.as_ref().unwrap_or_else(|error| panic!("the fleet does not start: {error}"));
@@ -48,11 +59,12 @@ pub(super) fn play(scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a
         let ferry = ferry.unwrap_or_else(|error| panic!("kubeferry does not start: {error:#}"));
         let scene = Scene { fleet, ferry, secrets };
         fleet.clear();
+        let mut ended = Ended(false);
         let played = tokio::time::timeout(SCENARIO, scenario(&scene)).await;
         let log = scene.ferry.log();
         let tail = || crate::lab::scene::tail(&log);
         match played {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => ended.0 = true,
             Ok(Err(error)) => panic!("{error:#}\n{}", tail()),
             Err(_elapsed) => panic!("the scenario did not end within {SCENARIO:?}\n{}", tail()),
         }
@@ -64,18 +76,18 @@ pub(super) fn play(scenario: impl for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a
 }
 
 impl Scene {
-    fn admin(&self) -> &Admin {
+    pub(super) fn admin(&self) -> &Admin {
         self.fleet.keycloak.admin()
     }
 
     /// Signs in and connects.
-    async fn client(&self, user: &str) -> anyhow::Result<(Client, String)> {
+    pub(super) async fn client(&self, user: &str) -> anyhow::Result<(Client, String)> {
         let token = self.fleet.sign_in(user).await?;
         Ok((Client::http(self.ferry.url(), Some(&token), Era::Modern).await?, token))
     }
 
     /// Calls until it succeeds: a failure is kept for some seconds.
-    async fn until_good(&self, client: &Client, cluster: &str) -> anyhow::Result<Called> {
+    pub(super) async fn until_good(&self, client: &Client, cluster: &str) -> anyhow::Result<Called> {
         poll::until(&format!("{cluster} to answer"), SOON, || async {
             good(client, "namespaces_list", json!({"cluster": cluster})).await.map_err(|error| format!("{error:#}"))
         })
@@ -186,151 +198,11 @@ fn who_is_not_linked_follows_the_fix() {
 }
 
 /// Calls what must fail with that code; answers the text.
-async fn refused(client: &Client, cluster: &str, code: &str) -> anyhow::Result<String> {
+pub(super) async fn refused(client: &Client, cluster: &str, code: &str) -> anyhow::Result<String> {
     let called = client.call("namespaces_list", json!({"cluster": cluster})).await?;
     let twin = called.structured.unwrap_or_default();
     ensure!(called.is_error && twin["code"] == code, "{cluster} was to refuse with {code}: {twin} {}", called.text);
     Ok(called.text)
-}
-
-/// One object of a realm, what is broken in it, and what is then said.
-struct Break {
-    path: String,
-    /// The broken value and where it is.
-    pointer: &'static str,
-    broken: Value,
-    cluster: &'static str,
-    code: &'static str,
-    /// What the fix says to look at.
-    fix: &'static str,
-}
-
-/// Each mistake in a realm has its code and its fix; the fix mends it.
-#[test]
-#[ignore = "needs real control planes: scripts/test"]
-fn each_mistake_in_a_realm_is_mended_by_its_fix() {
-    play(|scene| {
-        Box::pin(async move {
-            let admin = scene.admin();
-            let [corp, plant] = [admin.client("corp", FERRY_CLIENT).await?, admin.client("plant", FERRY_CLIENT).await?];
-            let audience = admin.client("corp", "kubernetes-corp-1").await?;
-            let broken = |path: &str, pointer, broken, cluster, code, fix| Break {
-                path: path.to_owned(),
-                pointer,
-                broken,
-                cluster,
-                code,
-                fix,
-            };
-            let idp = "/plant/identity-provider/instances/corp";
-            let alice = admin.user("plant", "alice").await?;
-            let switch = "/attributes/standard.token.exchange.enabled";
-            let grant = "/attributes/oauth2.jwt.authorization.grant.enabled";
-            let allowed = "/attributes/oauth2.jwt.authorization.grant.idp";
-            for mistake in [
-                broken(&corp, switch, json!("false"), "corp-1", "exchange_disabled", "Standard token exchange"),
-                broken(&corp, switch, json!("false"), "plant-1", "exchange_disabled", "Standard token exchange"),
-                broken(&audience, "/enabled", json!(false), "corp-1", "audience_unknown", "kubernetes-corp-1"),
-                broken(&plant, grant, json!("false"), "plant-1", "grant_disabled", "JWT authorization grant"),
-                broken(&plant, allowed, json!("another"), "plant-1", "trust_missing", "identity provider"),
-                broken(idp, "/enabled", json!(false), "plant-1", "trust_missing", "enable it"),
-                broken(&alice, "/enabled", json!(false), "plant-1", "subject_disabled", "enable the account"),
-                broken(
-                    &alice,
-                    "/requiredActions",
-                    json!(["UPDATE_PASSWORD"]),
-                    "plant-1",
-                    "subject_incomplete",
-                    "required actions",
-                ),
-            ] {
-                followed(scene, &mistake).await.with_context(|| format!("{} {}", mistake.pointer, mistake.code))?;
-            }
-            Ok(())
-        })
-    });
-}
-
-/// Breaks, calls, mends as the fix says, and calls again.
-async fn followed(scene: &Scene, mistake: &Break) -> anyhow::Result<()> {
-    let admin = scene.admin();
-    let before = admin.get(&mistake.path).await?;
-    let mut after = before.clone();
-    let place = after.pointer_mut(mistake.pointer).with_context(|| format!("no {} in {before}", mistake.pointer))?;
-    *place = mistake.broken.clone();
-    admin.put(&mistake.path, &after).await?;
-    let outcome = async {
-        let (alice, _) = scene.client("alice").await?;
-        let text = refused(&alice, mistake.cluster, mistake.code).await?;
-        ensure!(text.contains(mistake.fix), "the fix speaks of {}: {text}", mistake.fix);
-        anyhow::Ok(alice)
-    };
-    let outcome = outcome.await;
-    admin.put(&mistake.path, &before).await?;
-    let listed = scene.until_good(&outcome?, mistake.cluster).await?;
-    ensure!(!names(&listed.text).is_empty(), "{}", listed.text);
-    Ok(())
-}
-
-/// A scope that our client lacks, or that brings no audience.
-#[test]
-#[ignore = "needs real control planes: scripts/test"]
-fn a_scope_without_its_audience_is_mended_by_its_fix() {
-    play(|scene| {
-        Box::pin(async move {
-            let admin = scene.admin();
-            let client = admin.client("corp", FERRY_CLIENT).await?;
-            let scope = admin.scope("corp", "k8s-corp-1").await?;
-            let id = scope.rsplit('/').next().unwrap_or_default();
-            let assigned = format!("{client}/optional-client-scopes/{id}");
-
-            admin.delete(&assigned).await?;
-            let outcome = async {
-                let (alice, _) = scene.client("alice").await?;
-                let text = refused(&alice, "corp-1", "scope_not_allowed").await?;
-                ensure!(text.contains("optional scope k8s-corp-1"), "{text}");
-                anyhow::Ok(alice)
-            };
-            let outcome = outcome.await;
-            admin.put(&assigned, &json!({})).await?;
-            scene.until_good(&outcome?, "corp-1").await?;
-
-            let mappers = format!("{scope}/protocol-mappers/models");
-            let kept = admin.get(&mappers).await?;
-            let mapper = kept[0].clone();
-            admin.delete(&format!("{mappers}/{}", mapper["id"].as_str().unwrap_or_default())).await?;
-            let outcome = async {
-                let (alice, _) = scene.client("alice").await?;
-                let text = refused(&alice, "corp-1", "audience_unavailable").await?;
-                ensure!(text.contains("audience mapper to kubernetes-corp-1"), "{text}");
-                anyhow::Ok(alice)
-            };
-            let outcome = outcome.await;
-            admin.post(&mappers, &mapper).await?;
-            scene.until_good(&outcome?, "corp-1").await?;
-            Ok(())
-        })
-    });
-}
-
-/// Our own secret is wrong at either realm: once the file holds the right one, calls work, without a restart.
-#[test]
-#[ignore = "needs real control planes: scripts/test"]
-fn a_wrong_secret_is_mended_by_writing_the_file() {
-    play(|scene| {
-        Box::pin(async move {
-            for (realm, file) in ["corp", "plant"].into_iter().zip(&scene.secrets) {
-                let right = std::fs::read_to_string(file)?;
-                std::fs::write(file, "wrong")?;
-                let (alice, _) = scene.client("alice").await?;
-                let text = refused(&alice, "plant-1", "client_refused").await?;
-                ensure!(text.contains(&format!("our client at realm {realm}")), "{text}");
-                std::fs::write(file, right)?;
-                scene.until_good(&alice, "plant-1").await?;
-            }
-            Ok(())
-        })
-    });
 }
 
 /// Who signed out, or whose account is switched off, signs in again: an HTTP 401 that clients understand, once the token is
