@@ -197,7 +197,7 @@ async fn sync(provider: &dyn Provider, sides: &[Side], setup: &Setup) -> Result<
             }
             seen += 1;
             drift += usize::from(line.state.is_drift());
-            if apply || line.state != State::Left {
+            if apply || line.state != State::Left || !line.detail.is_empty() {
                 print(&format!("{}\n", shown(&line)));
             }
         };

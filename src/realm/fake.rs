@@ -18,6 +18,8 @@ pub(crate) enum Answer {
     /// JSON made of the request, head and body.
     Made(Arc<dyn Fn(&str) -> String + Send + Sync>),
     Raw(Vec<u8>),
+    /// Chosen by the request, head and body.
+    Chosen(Arc<dyn Fn(&str) -> Answer + Send + Sync>),
     /// The head, and then a byte now and then.
     Drip,
     /// More and more, without a length.
@@ -68,13 +70,16 @@ impl Realm {
                     };
                     let request = request(&mut stream).await;
                     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-                    let answer = routes
-                        .lock()
-                        .unwrap()
-                        .iter()
-                        .find(|(route, _)| *route == path)
-                        .map(|(_, answer)| answer.clone());
+                    let routed = |wanted: &str| {
+                        let routes = routes.lock().unwrap();
+                        routes.iter().find(|(route, _)| route == wanted).map(|(_, answer)| answer.clone())
+                    };
+                    let answer = routed(&path).or_else(|| routed("*"));
                     log.lock().unwrap().push(path);
+                    let answer = match answer {
+                        Some(Answer::Chosen(choose)) => Some(choose(&request)),
+                        answer => answer,
+                    };
                     let answer = match answer {
                         Some(Answer::Made(make)) => Some(Answer::Json(make(&request))),
                         answer => answer,
@@ -91,6 +96,7 @@ impl Realm {
         format!("https://localhost:{}", self.port)
     }
 
+    /// What this path is answered, with its query; path `*` is every other one.
     pub(crate) fn route(&self, path: &str, answer: Answer) {
         let mut routes = self.routes.lock().unwrap();
         routes.retain(|(route, _)| route != path);
@@ -142,7 +148,7 @@ async fn reply(stream: &mut (impl tokio::io::AsyncWrite + Unpin), answer: Option
                 )
                 .await
         }
-        Some(Answer::Made(_)) => unreachable!("it was made before"),
+        Some(Answer::Made(_) | Answer::Chosen(_)) => unreachable!("it was made before"),
         Some(Answer::Raw(bytes)) => stream.write_all(&bytes).await,
         Some(Answer::Drip) => {
             stream.write_all(format!("{head}content-length: 100000\r\n\r\n").as_bytes()).await?;

@@ -1,8 +1,11 @@
 //! Keycloak, measured with 26.7: `plan` says what a realm must have, `print` writes it as commands, `admin` speaks to the
-//! admin API, `sync` compares and mends, `jwk` reads the public half of our key.
+//! admin API, `sync` compares and mends with the bodies of `body`, `jwk` reads the public half of our key.
 
 mod admin;
+mod body;
 mod diff;
+#[cfg(test)]
+mod fake;
 mod jwk;
 mod plan;
 mod print;

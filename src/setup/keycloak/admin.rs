@@ -21,6 +21,9 @@ use crate::setup::{AdminAccess, AdminLogin, SetupError, Side};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer, in bytes: all client scopes of a realm with their mappers.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Items of one page of a list, and the most pages.
+const PAGE: usize = 100;
+const MAX_PAGES: usize = 50;
 /// A token is renewed this long before it ends; Keycloak gives administrators one minute.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -78,6 +81,21 @@ impl<'a> Admin<'a> {
                 why: "no list".to_owned(),
             }),
         }
+    }
+
+    /// All objects of a list that Keycloak gives page by page.
+    pub(super) async fn all(&self, path: &str) -> Result<Vec<Value>, SetupError> {
+        let mut all = Vec::new();
+        for page in 0..MAX_PAGES {
+            let items = self.list(&format!("{path}?first={}&max={PAGE}", page * PAGE)).await?;
+            let last = items.len() < PAGE;
+            all.extend(items);
+            if last {
+                return Ok(all);
+            }
+        }
+        let why = format!("the list has more than {} items", MAX_PAGES * PAGE);
+        Err(SetupError::Answer { realm: self.realm.clone(), request: format!("GET {path}"), why })
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), SetupError> {

@@ -16,6 +16,10 @@ pub(super) fn differences(object: &Value, must: &[Must]) -> Vec<String> {
                 Want::Is(value) => shown(Some(value)),
                 Want::Names(name) => format!("a list with {name}"),
                 Want::Holds(all) => format!("a list with {}", all.join(", ")),
+                Want::Empty => "empty".to_owned(),
+                Want::NotTrue => "not true".to_owned(),
+                Want::Https(url) => format!("an https URL, as {url:?}"),
+                Want::UpTo(most) => format!("a number up to {most}"),
             };
             format!("{} is {}, should be {should}", must.path.replace('/', " "), shown(is))
         })
@@ -43,6 +47,10 @@ pub(super) fn mend(object: &mut Value, must: &[Must]) {
                 values.extend(missing);
                 values.into()
             }
+            Want::Empty => "".into(),
+            Want::NotTrue => is.map_or(json!(false), |is| if is.is_boolean() { json!(false) } else { json!("false") }),
+            Want::Https(url) => url.as_str().into(),
+            Want::UpTo(most) => most.to_string().into(),
         };
         put(object, must.path, value);
     }
@@ -73,14 +81,17 @@ pub(super) fn put(object: &mut Value, path: &str, value: Value) {
 }
 
 fn fits(is: Option<&Value>, want: &Want) -> bool {
+    let text = is.and_then(Value::as_str);
     match want {
         Want::Is(value) => is == Some(value),
-        Want::Names(name) => {
-            is.and_then(Value::as_str).is_some_and(|names| names.split(SEPARATOR).any(|one| one == name))
-        }
+        Want::Names(name) => text.is_some_and(|names| names.split(SEPARATOR).any(|one| one == name)),
         Want::Holds(all) => is
             .and_then(Value::as_array)
             .is_some_and(|values| all.iter().all(|one| values.iter().any(|value| value.as_str() == Some(one)))),
+        Want::Empty => is.is_none_or(|is| is == ""),
+        Want::NotTrue => is.is_none_or(|is| is != true && is != "true"),
+        Want::Https(_) => text.is_some_and(|url| url.starts_with("https://")),
+        Want::UpTo(most) => text.and_then(|text| text.parse::<u64>().ok()).is_some_and(|is| (1..=*most).contains(&is)),
     }
 }
 
@@ -128,6 +139,22 @@ mod tests {
             })
         );
         assert!(differences(&object, &must).is_empty());
+        let mut object = json!({"life": "600", "other": "x", "light": "true", "consent": true, "keys": "http://a"});
+        let must = [
+            Must { path: "life", want: Want::UpTo(240) },
+            Must { path: "other", want: Want::Empty },
+            Must { path: "light", want: Want::NotTrue },
+            Must { path: "consent", want: Want::NotTrue },
+            Must { path: "keys", want: Want::Https("https://b".to_owned()) },
+        ];
+        assert_eq!(differences(&object, &must).len(), 5);
+        mend(&mut object, &must);
+        assert_eq!(
+            object,
+            json!({"life": "240", "other": "", "light": "false", "consent": false, "keys": "https://b"})
+        );
+        let fitting = json!({"life": "120", "consent": false, "keys": "https://elsewhere"});
+        assert!(differences(&fitting, &must).is_empty(), "less, nothing, and another address will do");
         let long = Must { path: "name", want: Want::Is(Value::Bool(true)) };
         let shown = differences(&json!({"name": "x".repeat(5000)}), &[long]);
         assert!(shown[0].len() < 300, "{shown:?}");

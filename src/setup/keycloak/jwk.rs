@@ -64,19 +64,31 @@ fn public_members(key: &PrivateKeyDer<'_>) -> Option<(Value, &'static str)> {
     Some((json!({"crv": "Ed25519", "kty": "OKP", "x": text(pair.public_key().as_ref())}), "EdDSA"))
 }
 
-/// True when a JWKS, as its text, holds this key; its id and further members may be others.
+/// True when a JWKS, as its text, holds this key under its id, by which an assertion names it; further members may be
+/// others.
 pub(super) fn holds(jwks: &str, key: &Value) -> bool {
-    let members = ["kty", "crv", "n", "e", "x", "y"];
+    let members = ["kid", "kty", "crv", "n", "e", "x", "y"];
     let same = |other: &Value| members.iter().all(|name| other.get(name) == key.get(name));
+    keys(jwks).iter().any(same)
+}
+
+/// The JWKS with this key as well: while a key is replaced, some pods still sign with the one before.
+pub(super) fn added(jwks: &str, key: Value) -> String {
+    let mut all = keys(jwks);
+    all.push(key);
+    json!({"keys": all}).to_string()
+}
+
+fn keys(jwks: &str) -> Vec<Value> {
     let set: Option<Value> = serde_json::from_str(jwks).ok();
-    set.as_ref().and_then(|set| set["keys"].as_array()).is_some_and(|keys| keys.iter().any(same))
+    set.and_then(|set| set["keys"].as_array().cloned()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{holds, public_jwk, thumbprint};
+    use super::{added, holds, public_jwk, thumbprint};
 
     #[test]
     fn the_public_half_of_each_kind_of_key() {
@@ -99,6 +111,12 @@ mod tests {
             let mut other = jwk.clone();
             other["x"] = "AAAA".into();
             assert!(!holds(&set, &other));
+            let mut renamed = jwk.clone();
+            renamed["kid"] = "another".into();
+            assert!(!holds(&set, &renamed), "an assertion would not find it");
+            let both = added(&set, renamed.clone());
+            assert!(holds(&both, &jwk) && holds(&both, &renamed), "the one before stays");
+            assert!(holds(&added("no json", jwk.clone()), &jwk));
         }
         std::fs::write(&file, "no key").unwrap();
         assert!(public_jwk(&file).is_err());

@@ -11,8 +11,13 @@ use crate::setup::{Home, Part, Side, Target};
 
 /// The scope that names us in the tokens of callers.
 pub(super) const RESOURCE_SCOPE: &str = "mcp-resource";
-/// Life of a token that our client is given in a home realm, in seconds.
-const TOKEN_LIFE: &str = "240";
+/// Life of a token that our client is given in a home realm, in seconds. A target realm takes grants of up to 300 s, and
+/// its clock may be another.
+const TOKEN_LIFE: u64 = 240;
+/// The description of a client that is nothing but an audience.
+pub(super) const AUDIENCE_DESCRIPTION: &str = "kubeferry: an audience";
+/// What brings an audience in.
+pub(super) const AUDIENCE_MAPPER: &str = "oidc-audience-mapper";
 /// Kinds of identity provider that know the JWT authorization grant; the first is made.
 pub(super) const GRANT_PROVIDERS: [&str; 3] = ["jwt-authorization-grant", "oidc", "keycloak-oidc"];
 /// What ends the names in a list of identity providers.
@@ -48,6 +53,19 @@ pub(super) struct Scope {
     pub mappers: Vec<Mapper>,
     /// A scope of this name that is there already stays as it is: it is the realm's own.
     pub only_made: bool,
+    /// What is to be done about other audiences that it brings in.
+    pub others: Others,
+}
+
+/// Audiences of a scope that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Keycloak leaves out what was not asked for.
+    Ignored,
+    /// Harmless, and good to know.
+    Told,
+    /// Each token would have them, and be refused for it.
+    ByHand,
 }
 
 /// A protocol mapper.
@@ -68,6 +86,8 @@ pub(super) struct Client {
     pub credential: Option<Credential>,
     pub default_scopes: Vec<String>,
     pub optional_scopes: Vec<String>,
+    /// The audiences that each cluster's token may have, where the realm gives all that the scopes bring in.
+    pub allowed: Vec<Vec<String>>,
 }
 
 /// How our client authenticates.
@@ -86,6 +106,8 @@ pub(super) enum Credential {
 pub(super) struct IdentityProvider {
     /// Its alias, unless one of this issuer is there already.
     pub alias: String,
+    /// The client of ours that may use it.
+    pub client: String,
     pub issuer: String,
     pub must: Vec<Must>,
     pub initially: Map<String, Value>,
@@ -107,6 +129,14 @@ pub(super) enum Want {
     Names(String),
     /// An array that these are among.
     Holds(Vec<String>),
+    /// Not there, or an empty text.
+    Empty,
+    /// Not there, or anything but true.
+    NotTrue,
+    /// Any https URL; this one where there is none.
+    Https(String),
+    /// A text with a number from 1 to this; this where it is more or nothing.
+    UpTo(u64),
 }
 
 fn is(path: &'static str, value: impl Into<Value>) -> Must {
@@ -132,7 +162,7 @@ pub(super) fn plan(side: &Side) -> Result<Vec<Thing>, Vec<Problem>> {
 
 fn home(side: &Side, home: &Home) -> Vec<Thing> {
     let id = side.client.id.as_str();
-    let mut scopes = Scopes::new(&side.realm.groups_claim);
+    let mut scopes = Scopes::new(&side.realm.groups_claim, Others::Ignored);
     // Keycloak finds the client behind an audience in a request, and brings it in by a scope that names the client.
     let mut audiences: Vec<&str> = Vec::new();
     for (audience, scope, why) in (home.grants.iter().map(|grant| (&grant.audience, &grant.scope, &grant.key)))
@@ -148,9 +178,9 @@ fn home(side: &Side, home: &Home) -> Vec<Thing> {
     let optional_scopes = scopes.names();
     let resource = home.resource.as_deref().map(|resource| resource_scope(resource, id));
     things.extend(scopes.into_things());
-    let must =
-        [is("attributes/standard.token.exchange.enabled", "true"), is("attributes/access.token.lifespan", TOKEN_LIFE)];
-    things.push(our_client(&side.client, must, optional_scopes));
+    let life = Must { path: "attributes/access.token.lifespan", want: Want::UpTo(TOKEN_LIFE) };
+    let must = [is("attributes/standard.token.exchange.enabled", "true"), life];
+    things.push(Thing::Client(our_client(&side.client, must, optional_scopes)));
     // Its mapper names our client, which must be there first.
     if let Some(resource) = resource {
         things.push(Thing::Scope(resource));
@@ -166,22 +196,25 @@ fn home(side: &Side, home: &Home) -> Vec<Thing> {
 }
 
 fn target(side: &Side, target: &Target) -> Vec<Thing> {
-    let mut scopes = Scopes::new(&side.realm.groups_claim);
+    let mut scopes = Scopes::new(&side.realm.groups_claim, Others::ByHand);
     for access in &target.accesses {
         scopes.add(&access.scope, &access.key, &audience_mapper("included.custom.audience", &access.audience));
     }
     let optional_scopes = scopes.names();
-    let jwks =
-        target.jwks_url.clone().unwrap_or_else(|| format!("{}/protocol/openid-connect/certs", target.home_issuer));
+    let jwks = match &target.jwks_url {
+        Some(url) => Want::Is(url.as_str().into()),
+        None => Want::Https(format!("{}/protocol/openid-connect/certs", target.home_issuer)),
+    };
     let alias = alias(&target.home);
     let provider = IdentityProvider {
         alias: alias.clone(),
+        client: side.client.id.clone(),
         issuer: target.home_issuer.clone(),
         must: vec![
             is("enabled", true),
             is("config/issuer", target.home_issuer.as_str()),
             is("config/useJwksUrl", "true"),
-            is("config/jwksUrl", jwks),
+            Must { path: "config/jwksUrl", want: jwks },
             is("config/validateSignature", "true"),
             is("config/jwtAuthorizationGrantEnabled", "true"),
         ],
@@ -195,7 +228,9 @@ fn target(side: &Side, target: &Target) -> Vec<Thing> {
     ];
     let mut things = scopes.into_things();
     things.push(Thing::IdentityProvider(provider));
-    things.push(our_client(&side.client, must, optional_scopes));
+    let mut client = our_client(&side.client, must, optional_scopes);
+    client.allowed = target.accesses.iter().map(|access| vec![access.audience.clone()]).collect();
+    things.push(Thing::Client(client));
     things
 }
 
@@ -215,11 +250,12 @@ pub(super) fn alias(home: &RealmName) -> String {
 struct Scopes {
     found: Vec<Scope>,
     groups_claim: String,
+    others: Others,
 }
 
 impl Scopes {
-    fn new(groups_claim: &str) -> Self {
-        Self { found: Vec::new(), groups_claim: groups_claim.to_owned() }
+    fn new(groups_claim: &str, others: Others) -> Self {
+        Self { found: Vec::new(), groups_claim: groups_claim.to_owned(), others }
     }
 
     /// The first word of `text` brings the audience in; further words are asked for beside it.
@@ -237,6 +273,7 @@ impl Scopes {
                     why: format!("kubeferry, {why}"),
                     mappers: mapper.into_iter().collect(),
                     only_made: index > 0,
+                    others: self.others,
                 }),
             }
         }
@@ -257,7 +294,8 @@ impl Scopes {
             }})),
         };
         let why = "the groups of a person".to_owned();
-        let groups = Scope { name: "groups".to_owned(), why, mappers: vec![groups], only_made: true };
+        let (name, mappers) = ("groups".to_owned(), vec![groups]);
+        let groups = Scope { name, why, mappers, only_made: true, others: Others::Ignored };
         let known = self.found.iter().any(|scope| scope.name == groups.name);
         self.found.into_iter().chain((!known).then_some(groups)).map(Thing::Scope).collect()
     }
@@ -265,14 +303,19 @@ impl Scopes {
 
 /// `included.client.audience` must name a client of the realm; `included.custom.audience` may name anything.
 fn audience_mapper(member: &'static str, audience: &str) -> Mapper {
-    let path = match member {
-        "included.client.audience" => "config/included.client.audience",
-        _ => "config/included.custom.audience",
+    let access = is("config/access.token.claim", "true");
+    let must = match member {
+        "included.client.audience" => vec![is("config/included.client.audience", audience), access],
+        // Keycloak reads the custom one only where no client is named.
+        _ => {
+            let client = Must { path: "config/included.client.audience", want: Want::Empty };
+            vec![client, is("config/included.custom.audience", audience), access]
+        }
     };
     Mapper {
         name: format!("audience {audience}"),
-        kind: "oidc-audience-mapper",
-        must: vec![is(path, audience), is("config/access.token.claim", "true")],
+        kind: AUDIENCE_MAPPER,
+        must,
         initially: members(json!({"config": {"id.token.claim": "false", "introspection.token.claim": "true"}})),
     }
 }
@@ -283,13 +326,14 @@ fn resource_scope(resource: &str, id: &str) -> Scope {
     if resource != id {
         mappers.insert(0, audience_mapper("included.custom.audience", resource));
     }
-    Scope { name: RESOURCE_SCOPE.to_owned(), why: "kubeferry, server.resource".to_owned(), mappers, only_made: false }
+    let (name, why) = (RESOURCE_SCOPE.to_owned(), "kubeferry, server.resource".to_owned());
+    Scope { name, why, mappers, only_made: false, others: Others::Told }
 }
 
 /// A client that stands for an audience: nobody signs in with it.
 fn audience_client(id: &str) -> Client {
     let flows = json!({
-        "protocol": "openid-connect", "description": "kubeferry: an audience", "publicClient": false,
+        "protocol": "openid-connect", "description": AUDIENCE_DESCRIPTION, "publicClient": false,
         "standardFlowEnabled": false, "implicitFlowEnabled": false, "directAccessGrantsEnabled": false,
         "serviceAccountsEnabled": false, "fullScopeAllowed": false,
     });
@@ -300,10 +344,11 @@ fn audience_client(id: &str) -> Client {
         credential: None,
         default_scopes: Vec::new(),
         optional_scopes: Vec::new(),
+        allowed: Vec::new(),
     }
 }
 
-fn our_client(client: &RealmClient, must: impl IntoIterator<Item = Must>, optional_scopes: Vec<String>) -> Thing {
+fn our_client(client: &RealmClient, must: impl IntoIterator<Item = Must>, optional_scopes: Vec<String>) -> Client {
     let credential = match (&client.secret_file, &client.key_file) {
         (Some(file), _) => Credential::Secret(file.clone()),
         (None, Some(file)) => Credential::PublicKey(file.clone()),
@@ -314,8 +359,15 @@ fn our_client(client: &RealmClient, must: impl IntoIterator<Item = Must>, option
         Credential::PublicKey(_) => Some("client-jwt"),
         Credential::ByHand(_) => None,
     };
-    let common =
-        [is("enabled", true), is("publicClient", false), is("bearerOnly", false), is("fullScopeAllowed", false)];
+    let common = [
+        is("enabled", true),
+        is("publicClient", false),
+        is("bearerOnly", false),
+        is("fullScopeAllowed", false),
+        // Nobody is there who could consent, and a lightweight token has neither the person nor the groups.
+        Must { path: "consentRequired", want: Want::NotTrue },
+        Must { path: "attributes/client.use.lightweight.access.token.enabled", want: Want::NotTrue },
+    ];
     let mut all: Vec<Must> =
         common.into_iter().chain(method.map(|method| is("clientAuthenticatorType", method))).collect();
     if matches!(credential, Credential::PublicKey(_)) {
@@ -326,14 +378,15 @@ fn our_client(client: &RealmClient, must: impl IntoIterator<Item = Must>, option
         "protocol": "openid-connect", "description": "kubeferry", "standardFlowEnabled": false,
         "implicitFlowEnabled": false, "directAccessGrantsEnabled": false, "serviceAccountsEnabled": false,
     });
-    Thing::Client(Client {
+    Client {
         id: client.id.clone(),
         must: all,
         initially: members(flows),
         credential: Some(credential),
         default_scopes: ["basic", "profile", "email", "groups"].map(str::to_owned).into(),
         optional_scopes,
-    })
+        allowed: Vec::new(),
+    }
 }
 
 fn members(value: Value) -> Map<String, Value> {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::body::{new_client, new_scope, public_key};
 use super::plan::{Client, Credential, RESOURCE_SCOPE, Thing, plan};
-use super::sync::{new_client, new_scope, public_key};
 use super::{diff, linking, place, plan as kinds};
 use crate::model::Problem;
 use crate::setup::{Part, SetupError, Side};
@@ -94,14 +94,9 @@ impl Script {
                 );
             }
             Thing::TrustedHosts { hosts } => {
+                let policy = diff::created(&serde_json::Map::new(), &kinds::trusted_hosts(hosts.clone()));
                 let mut members = String::new();
-                for must in kinds::trusted_hosts(hosts.clone()) {
-                    let name = must.path.trim_start_matches("config/");
-                    let value = match must.want {
-                        kinds::Want::Is(value) => value,
-                        kinds::Want::Holds(all) => all.into(),
-                        kinds::Want::Names(name) => name.into(),
-                    };
+                for (name, value) in policy["config"].as_object().into_iter().flatten() {
                     members.push_str(&format!(" -s {}", quoted(&format!("config.\"{name}\"={value}"))));
                 }
                 let command =

@@ -1,18 +1,25 @@
 //! Compares a realm with what it must have, thing by thing, and mends it where that is asked for. Nothing is deleted; an
 //! identity provider is never made anew, because the links of people would go with it.
+//!
+//! Client scopes are here, clients in `sync/client.rs`, identity providers in `sync/provider.rs`, and what clients get that
+//! register themselves in `sync/registration.rs`.
 
-use serde_json::{Value, json};
+mod client;
+mod provider;
+mod registration;
+#[cfg(test)]
+mod tests;
 
-use super::admin::{Admin, encoded};
-use super::diff::{created, differences, mend, put};
-use super::jwk;
-use super::plan::{self, Client, Credential, GRANT_PROVIDERS, IdentityProvider, Mapper, Must, Scope, Thing, Want};
-use crate::kubeconfig::read_bounded;
-use crate::model::{RealmName, Secret};
+use serde_json::Value;
+
+use self::provider::Provider;
+use super::admin::Admin;
+use super::body::{audience, new_mapper, new_scope};
+use super::diff::{differences, mend};
+use super::plan::{Mapper, Must, Others, Scope, Thing};
+use crate::model::RealmName;
 use crate::output::scrub_text;
 use crate::setup::{Line, SetupError, State, Tell};
-
-const POLICIES: &str = "/components?type=org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy";
 
 /// Looks at all `things`, in their order.
 pub(super) async fn run(
@@ -22,7 +29,7 @@ pub(super) async fn run(
     apply: bool,
     tell: Tell<'_>,
 ) -> Result<(), SetupError> {
-    let mut round = Round { admin, realm, apply, tell, scopes: Vec::new(), alias: None };
+    let mut round = Round { admin, realm, apply, tell, scopes: Vec::new(), provider: Provider::AsPlanned };
     round.line(State::Working, "reading the client scopes".to_owned(), format!("from {}", admin.address()));
     round.scopes = admin.list("/client-scopes").await?;
     for thing in things {
@@ -38,22 +45,6 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// The secret in a file: its first and only line.
-pub(super) fn secret(file: &std::path::Path) -> Result<Secret, SetupError> {
-    let wrong = |source| SetupError::File { what: "client secret", file: file.to_owned(), source };
-    let text = String::from_utf8(read_bounded(file).map_err(wrong)?);
-    let text = text.map_err(|_| wrong(std::io::Error::other("it is not text")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong(std::io::Error::other("it is empty"))),
-        text => Ok(Secret::new(text)),
-    }
-}
-
-/// The public half of a key as the text that Keycloak keeps.
-pub(super) fn public_key(file: &std::path::Path) -> Result<Value, SetupError> {
-    jwk::public_jwk(file).map_err(|source| SetupError::File { what: "private key", file: file.to_owned(), source })
-}
-
 struct Round<'a, 't> {
     admin: &'a Admin<'a>,
     realm: &'a RealmName,
@@ -61,8 +52,8 @@ struct Round<'a, 't> {
     tell: Tell<'t>,
     /// As they are in the realm.
     scopes: Vec<Value>,
-    /// The identity provider of the home realm, where one of its issuer is there under another alias.
-    alias: Option<String>,
+    /// What was found of the identity provider of the home realm.
+    provider: Provider,
 }
 
 impl Round<'_, '_> {
@@ -107,6 +98,10 @@ impl Round<'_, '_> {
         for wanted in &scope.mappers {
             self.mapper(&format!("/client-scopes/{id}/protocol-mappers/models"), &scope.name, wanted, &mappers).await?;
         }
+        self.other_audiences(scope, &mappers);
+        if self.apply {
+            self.scopes = self.admin.list("/client-scopes").await?;
+        }
         Ok(())
     }
 
@@ -131,6 +126,30 @@ impl Round<'_, '_> {
         self.mend(what, format!("{path}/{}", id(found)), found.clone(), &wanted.must).await
     }
 
+    /// Audiences that the scope brings in beside the wanted ones.
+    fn other_audiences(&mut self, scope: &Scope, there: &[Value]) {
+        let (state, advice) = match scope.others {
+            Others::Ignored => return,
+            Others::Told => (State::Left, "another kubeferry at this realm, or somebody's addition"),
+            Others::ByHand => (
+                State::ByHand,
+                "each token with this scope has it, and kubeferry refuses a token for more than its cluster: take the \
+                 mapper out, or choose another scope in the configuration",
+            ),
+        };
+        let wanted: Vec<Value> = scope.mappers.iter().map(new_mapper).collect();
+        // One that has a name of ours was mended, or reported, as what it should be.
+        let ours = |mapper: &Value| {
+            wanted.iter().any(|ours| ours["name"] == mapper["name"] || audience(ours) == audience(mapper))
+        };
+        for mapper in there.iter().filter(|mapper| audience(mapper).is_some() && !ours(mapper)) {
+            let name = mapper["name"].as_str().unwrap_or_default();
+            let what = format!("mapper {} of client scope {}", scrub_text(name), scope.name);
+            let other = scrub_text(audience(mapper).unwrap_or_default());
+            self.line(state, what, format!("it brings in audience {other}: {advice}"));
+        }
+    }
+
     /// Puts an object that differs.
     async fn mend(&mut self, what: String, path: String, mut object: Value, must: &[Must]) -> Result<(), SetupError> {
         let differs = differences(&object, must);
@@ -145,252 +164,8 @@ impl Round<'_, '_> {
         self.otherwise(what, &differs);
         Ok(())
     }
-
-    async fn client_named(&mut self, id: &str) -> Result<Option<Value>, SetupError> {
-        let found = self.admin.list(&format!("/clients?clientId={}", encoded(id))).await?;
-        Ok(found.into_iter().find(|client| client["clientId"] == id))
-    }
-
-    async fn client(&mut self, mut client: Client) -> Result<(), SetupError> {
-        if let Some(alias) = &self.alias {
-            for must in &mut client.must {
-                if let Want::Names(name) = &mut must.want {
-                    name.clone_from(alias);
-                }
-            }
-        }
-        let what = format!("client {}", client.id);
-        let Some(mut found) = self.client_named(&client.id).await? else {
-            if self.apply {
-                let mut body = new_client(&client);
-                credential(&mut body, client.credential.as_ref())?;
-                self.admin.post("/clients", &body).await?;
-            }
-            self.missing(what);
-            if self.apply {
-                // Keycloak leaves out scopes that it does not have.
-                let made = self.client_named(&client.id).await?.unwrap_or_default();
-                self.assignments(&client, &made).await?;
-            }
-            self.by_hand(&client);
-            return Ok(());
-        };
-        let mut differs = differences(&found, &client.must);
-        differs.extend(credential(&mut found, client.credential.as_ref())?);
-        if differs.is_empty() {
-            self.line(State::Left, what, String::new());
-        } else {
-            if self.apply {
-                mend(&mut found, &client.must);
-                self.admin.put(&format!("/clients/{}", id(&found)), &found).await?;
-            }
-            self.otherwise(what, &differs);
-        }
-        self.assignments(&client, &found).await?;
-        self.by_hand(&client);
-        Ok(())
-    }
-
-    fn by_hand(&mut self, client: &Client) {
-        if let Some(Credential::ByHand(what)) = &client.credential {
-            let detail = "not compared: configure it in Keycloak".to_owned();
-            self.line(State::Left, what.clone(), detail);
-        }
-    }
-
-    /// The scopes of our client. One that should be optional may as well be a default.
-    async fn assignments(&mut self, client: &Client, found: &Value) -> Result<(), SetupError> {
-        let names = |member: &str| -> Vec<String> {
-            let names = found[member].as_array().into_iter().flatten().filter_map(Value::as_str);
-            names.map(str::to_owned).collect()
-        };
-        let (defaults, optional) = (names("defaultClientScopes"), names("optionalClientScopes"));
-        for scope in &client.default_scopes {
-            let what = format!("default client scope {scope} of client {}", client.id);
-            if defaults.contains(scope) {
-                self.line(State::Left, what, String::new());
-                continue;
-            }
-            let other = optional.contains(scope).then_some("optional-client-scopes");
-            self.assign(what, scope, id(found), "default-client-scopes", other).await?;
-        }
-        for scope in &client.optional_scopes {
-            let what = format!("optional client scope {scope} of client {}", client.id);
-            if optional.contains(scope) || defaults.contains(scope) {
-                self.line(State::Left, what, String::new());
-                continue;
-            }
-            self.assign(what, scope, id(found), "optional-client-scopes", None).await?;
-        }
-        Ok(())
-    }
-
-    async fn assign(
-        &mut self,
-        what: String,
-        scope: &str,
-        client: &str,
-        list: &str,
-        other: Option<&str>,
-    ) -> Result<(), SetupError> {
-        let scope_id = self.found(scope).map(|found| id(found).to_owned());
-        let Some(scope_id) = scope_id else {
-            // A run that may not change anything has said already that the scope is missing.
-            if self.apply || ["basic", "profile", "email"].contains(&scope) {
-                let detail = "the realm has no such scope: make it as new realms have it";
-                self.line(State::ByHand, what, detail.to_owned());
-            } else {
-                self.missing(what);
-            }
-            return Ok(());
-        };
-        if self.apply {
-            if let Some(other) = other {
-                self.admin.release(&format!("/clients/{client}/{other}/{scope_id}")).await?;
-            }
-            self.admin.put(&format!("/clients/{client}/{list}/{scope_id}"), &json!({})).await?;
-        }
-        match other {
-            Some(_) => self.otherwise(what, &["it is optional, should be a default".to_owned()]),
-            None => self.missing(what),
-        }
-        Ok(())
-    }
-
-    async fn identity_provider(&mut self, wanted: &IdentityProvider) -> Result<(), SetupError> {
-        let there = self.admin.list("/identity-provider/instances").await?;
-        let same = |found: &&Value| found["config"]["issuer"] == wanted.issuer.as_str();
-        let named = |found: &&Value| found["alias"] == wanted.alias.as_str();
-        let what = format!("identity provider {}", wanted.alias);
-        let Some(found) = there.iter().find(same).or_else(|| there.iter().find(named)) else {
-            if self.apply {
-                self.admin.post("/identity-provider/instances", &created(&wanted.initially, &wanted.must)).await?;
-            }
-            self.missing(what);
-            return Ok(());
-        };
-        let alias = found["alias"].as_str().unwrap_or_default().to_owned();
-        let issuer = found["config"]["issuer"].as_str().unwrap_or_default();
-        if issuer != wanted.issuer {
-            let detail = format!(
-                "it is of issuer {issuer:?}, should be {:?}: another realm has this alias, and its links of people would lead \
-                 elsewhere; give one of the two another alias",
-                wanted.issuer
-            );
-            self.line(State::ByHand, what, scrub_text(&detail));
-            return Ok(());
-        }
-        let kind = found["providerId"].as_str().unwrap_or_default();
-        if !GRANT_PROVIDERS.contains(&kind) {
-            let detail = format!("its kind {kind:?} takes no JWT authorization grant; make it one of kind oidc");
-            self.line(State::ByHand, what, scrub_text(&detail));
-            return Ok(());
-        }
-        let what = format!("identity provider {}", scrub_text(&alias));
-        let path = format!("/identity-provider/instances/{}", encoded(&alias));
-        self.alias = Some(alias);
-        self.mend(what, path, found.clone(), &wanted.must).await
-    }
-
-    async fn realm_default(&mut self, scope: &str) -> Result<(), SetupError> {
-        let what = format!("default client scope {scope} of new clients");
-        let there = self.admin.list("/default-default-client-scopes").await?;
-        if there.iter().any(|found| found["name"] == scope) {
-            self.line(State::Left, what, String::new());
-            return Ok(());
-        }
-        if self.apply
-            && let Some(found) = self.found(scope)
-        {
-            self.admin.put(&format!("/default-default-client-scopes/{}", id(found)), &json!({})).await?;
-        }
-        self.missing(what);
-        Ok(())
-    }
-
-    async fn login_client(&mut self, client: &str, scope: &str) -> Result<(), SetupError> {
-        let what = format!("default client scope {scope} of client {client}");
-        let Some(found) = self.client_named(client).await? else {
-            let detail = "there is no such client, and this program makes no clients for people".to_owned();
-            self.line(State::ByHand, what, detail);
-            return Ok(());
-        };
-        let has = |list: &str| found[list].as_array().is_some_and(|names| names.iter().any(|name| name == scope));
-        if has("defaultClientScopes") {
-            self.line(State::Left, what, String::new());
-            return Ok(());
-        }
-        let other = has("optionalClientScopes").then_some("optional-client-scopes");
-        self.assign(what, scope, id(&found), "default-client-scopes", other).await
-    }
-
-    async fn trusted_hosts(&mut self, hosts: Vec<String>) -> Result<(), SetupError> {
-        let what = "policy trusted-hosts of anonymous client registration".to_owned();
-        let there = self.admin.list(POLICIES).await?;
-        let found =
-            there.into_iter().find(|found| found["providerId"] == "trusted-hosts" && found["subType"] == "anonymous");
-        let Some(found) = found else {
-            self.line(State::Left, what, "there is none, so every host may register clients".to_owned());
-            return Ok(());
-        };
-        let path = format!("/components/{}", id(&found));
-        self.mend(what, path, found, &plan::trusted_hosts(hosts)).await
-    }
 }
 
 fn id(object: &Value) -> &str {
     object["id"].as_str().unwrap_or_default()
-}
-
-/// Writes the credential into `client` where it is another, and says so without showing it.
-fn credential(client: &mut Value, wanted: Option<&Credential>) -> Result<Option<String>, SetupError> {
-    match wanted {
-        Some(Credential::Secret(file)) => {
-            let secret = secret(file)?;
-            if client["secret"] == secret.expose() {
-                return Ok(None);
-            }
-            put(client, "secret", secret.expose().into());
-            Ok(Some("its secret is another than the one in secret_file".to_owned()))
-        }
-        Some(Credential::PublicKey(file)) => {
-            let key = public_key(file)?;
-            let attributes = &client["attributes"];
-            let by_url = attributes["use.jwks.url"] == "true";
-            if !by_url && attributes["jwks.string"].as_str().is_some_and(|jwks| jwk::holds(jwks, &key)) {
-                return Ok(None);
-            }
-            if by_url {
-                put(client, "attributes/use.jwks.url", "false".into());
-            }
-            put(client, "attributes/jwks.string", json!({"keys": [key]}).to_string().into());
-            Ok(Some("its key is another than the one in key_file".to_owned()))
-        }
-        Some(Credential::ByHand(_)) | None => Ok(None),
-    }
-}
-
-pub(super) fn new_scope(scope: &Scope) -> Value {
-    json!({
-        "name": scope.name, "description": scope.why, "protocol": "openid-connect",
-        "attributes": {"include.in.token.scope": "true", "display.on.consent.screen": "false"},
-        "protocolMappers": scope.mappers.iter().map(new_mapper).collect::<Vec<_>>(),
-    })
-}
-
-fn new_mapper(mapper: &Mapper) -> Value {
-    let mut body = created(&mapper.initially, &mapper.must);
-    put(&mut body, "name", mapper.name.as_str().into());
-    put(&mut body, "protocol", "openid-connect".into());
-    put(&mut body, "protocolMapper", mapper.kind.into());
-    body
-}
-
-/// Without its credential.
-pub(super) fn new_client(client: &Client) -> Value {
-    let mut body = created(&client.initially, &client.must);
-    put(&mut body, "clientId", client.id.as_str().into());
-    put(&mut body, "defaultClientScopes", json!(client.default_scopes));
-    put(&mut body, "optionalClientScopes", json!(client.optional_scopes));
-    body
 }

@@ -7,7 +7,7 @@ use super::print::script;
 use crate::config::{Config, Environment, parse, report};
 use crate::setup::{Asked, SetupError, Side, wanted};
 
-const REALMS: &str = r#"
+pub(super) const REALMS: &str = r#"
 [server]
 resource = "https://mcp.example/mcp"
 home_realms = ["corp"]
@@ -27,7 +27,7 @@ to = "plant"
 request = { scope = "access-plant" }
 "#;
 
-const CLUSTERS: &str = r#"
+pub(super) const CLUSTERS: &str = r#"
 [clusters.corp-1]
 server = "https://10.0.0.1:6443"
 strategy = "exchange"
@@ -45,7 +45,7 @@ scope = "k8s-plant-1 phone"
 "#;
 
 /// The configuration, with files of secrets in their places.
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     for name in ["corp.secret", "plant.secret"] {
         std::fs::write(folder.path().join(name), "s").unwrap();
@@ -60,11 +60,11 @@ fn config(text: &str) -> Config {
     config
 }
 
-fn pair() -> Asked {
+pub(super) fn pair() -> Asked {
     Asked { home: "corp".to_owned(), target: Some("plant".to_owned()), ..Asked::default() }
 }
 
-fn sides(asked: &Asked) -> Vec<Side> {
+pub(super) fn sides(asked: &Asked) -> Vec<Side> {
     wanted(&config(&format!("{REALMS}{CLUSTERS}")), asked).unwrap()
 }
 
