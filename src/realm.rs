@@ -1,11 +1,13 @@
 //! Reading a realm: what is configured about an OIDC issuer, its discovery document, its keys, and an HTTP client that
 //! cannot be led astray.
 //!
-//! Plain data is here; [`RealmReader`] is in `realm/reader.rs`, the address guard in `realm/guard.rs`.
+//! Plain data is here; [`RealmReader`] is in `realm/reader.rs`, the address guard in `realm/guard.rs`, the public half of our
+//! client's key in `realm/jwk.rs`.
 
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;
+mod jwk;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::guard::is_private;
+pub use self::jwk::public_jwk;
 pub use self::reader::{RawAnswer, RealmReader};
 use crate::model::RealmName;
 

@@ -14,7 +14,7 @@ const TOKEN_LIFETIME: i64 = 3600;
 
 /// Starts them; also the key that kubeferry signs with at plant.
 pub(super) async fn start(style: Style) -> anyhow::Result<(Realms, SigningKey)> {
-    let plant_key = SigningKey::generate(Algorithm::Es256);
+    let plant_key = SigningKey::generate(Algorithm::Es256).with_thumbprint();
     let sign_in = Client::public("mcp-client", &[RESOURCE, CLIENT]);
     let own = Client::confidential(CLIENT, CORP_SECRET, &[]).exchanges(&[]).token_lifetime(240);
     let corp = RealmConfig::new("corp").user(User::new("alice", &["dev", "ops"])).user(User::new("bob", &["dev"]));

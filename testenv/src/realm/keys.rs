@@ -5,6 +5,7 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -81,6 +82,17 @@ impl SigningKey {
     pub fn with_kid(mut self, kid: &str) -> Self {
         kid.clone_into(&mut self.kid);
         self
+    }
+
+    /// The same key under the thumbprint of RFC 7638, as a client registers it that names it so.
+    #[must_use]
+    pub fn with_thumbprint(self) -> Self {
+        let jwk = self.jwk();
+        let member = |name: &&str| jwk.get(*name).map(|value| format!("\"{name}\":{value}"));
+        // Section 3.2: the members of all kinds of key, in the order of their names, without spaces.
+        let members: Vec<String> = ["crv", "e", "kty", "n", "x", "y"].iter().filter_map(member).collect();
+        let hash = digest(&SHA256, format!("{{{}}}", members.join(",")).as_bytes());
+        self.with_kid(&encode(hash.as_ref()))
     }
 
     /// The key id.

@@ -58,7 +58,7 @@ pub async fn c16_any_character_in_id_and_secret_arrives(case: &Case) -> anyhow::
 pub async fn c17_each_request_has_an_assertion_of_its_own(case: &Case) -> anyhow::Result<()> {
     const CALLERS: usize = 100;
     for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
-        let key = SigningKey::generate(algorithm);
+        let key = SigningKey::generate(algorithm).with_thumbprint();
         let auth = Authentication::PrivateKeyJwt(vec![key.jwk()]);
         let pem = key.private_pem();
         let file = case.write("corp-client.pem", &pem)?;
@@ -173,7 +173,7 @@ pub async fn i17_a_rotated_secret_counts_for_the_next_request(case: &Case) -> an
         corp.replace(&format!("{realm}.secret"), secret)?;
         works(cluster).await?;
     }
-    let key = SigningKey::generate(Algorithm::Es256);
+    let key = SigningKey::generate(Algorithm::Es256).with_thumbprint();
     let auth = Authentication::PrivateKeyJwt(vec![key.jwk()]);
     realms.change_client("plant", CLIENT, |client| client.auth = auth);
     refused("plant-1").await?;

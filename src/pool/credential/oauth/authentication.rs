@@ -17,7 +17,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use crate::kubeconfig::read_bounded;
 use crate::model::{KeyHasher, RealmName, Secret};
-use crate::realm::RealmConfig;
+use crate::realm::{RealmConfig, public_jwk};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Life of a client assertion, in seconds.
@@ -199,7 +199,8 @@ fn basic(id: &str, secret: &Secret) -> Result<HeaderValue, AuthenticationError> 
 }
 
 /// A client assertion (RFC 7523 3): the audience is the issuer alone, as draft-ietf-oauth-rfc7523bis asks, with a fresh
-/// `jti`.
+/// `jti`. It names its key by the thumbprint of RFC 7638, so that a realm which has two of ours, while one is replaced, takes
+/// the right one.
 fn assertion(id: &str, issuer: &str, pem: &Secret) -> Result<Secret, AuthenticationError> {
     #[derive(Serialize)]
     struct Claims<'a> {
@@ -222,6 +223,7 @@ fn assertion(id: &str, issuer: &str, pem: &Secret) -> Result<Secret, Authenticat
     let iat = now.saturating_sub(BACKDATED);
     let claims = Claims { iss: id, sub: id, aud: issuer, jti, iat, exp: iat + ASSERTION_LIFE };
     let pem = pem.expose().as_bytes();
+    let kid = public_jwk(pem).and_then(|jwk| jwk["kid"].as_str().map(str::to_owned));
     // The PEM says the family but not the curve: whichever signs is the one.
     let keys = [
         (EncodingKey::from_rsa_pem(pem), &[Algorithm::RS256][..]),
@@ -231,7 +233,8 @@ fn assertion(id: &str, issuer: &str, pem: &Secret) -> Result<Secret, Authenticat
     for (key, algorithms) in keys {
         let Ok(key) = key else { continue };
         for algorithm in algorithms {
-            let header = Header { typ: Some("client-authentication+jwt".to_owned()), ..Header::new(*algorithm) };
+            let (typ, kid) = (Some("client-authentication+jwt".to_owned()), kid.clone());
+            let header = Header { typ, kid, ..Header::new(*algorithm) };
             if let Ok(signed) = jsonwebtoken::encode(&header, &claims, &key) {
                 return Ok(Secret::new(signed));
             }
@@ -248,6 +251,7 @@ mod tests {
 
     use super::{assertion, basic};
     use crate::model::Secret;
+    use crate::realm::public_jwk;
 
     #[test]
     fn id_and_secret_are_form_encoded_first() {
@@ -267,8 +271,10 @@ mod tests {
             (&rcgen::PKCS_ED25519, "EdDSA"),
         ] {
             let pem = Secret::new(rcgen::KeyPair::generate_for(algorithm).unwrap().serialize_pem());
+            let kid = public_jwk(pem.expose().as_bytes()).unwrap()["kid"].clone();
+            assert!(kid.is_string());
             let mut seen = std::collections::BTreeSet::new();
-            for _ in 0..100 {
+            for _ in 0..20 {
                 let signed = assertion("ferry", "https://kc.example/realms/corp", &pem).unwrap();
                 let part = |index| {
                     let piece = signed.expose().split('.').nth(index).unwrap().to_owned();
@@ -276,6 +282,7 @@ mod tests {
                 };
                 let (header, claims): (Value, Value) = (part(0), part(1));
                 assert_eq!((&header["alg"], &header["typ"]), (&name.into(), &"client-authentication+jwt".into()));
+                assert_eq!(header["kid"], kid, "the realm may have several keys of ours");
                 assert_eq!(claims["aud"], "https://kc.example/realms/corp");
                 assert_eq!((&claims["iss"], &claims["sub"]), (&"ferry".into(), &"ferry".into()));
                 assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
