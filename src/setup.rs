@@ -9,7 +9,7 @@
 mod keycloak;
 mod wanted;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 
@@ -30,7 +30,13 @@ pub trait Provider: Sync {
     ///
     /// # Errors
     /// When the configuration cannot be set up at this provider, or a key file cannot be read.
-    fn print(&self, sides: &[Side]) -> Result<String, SetupError>;
+    fn print(&self, sides: &[Side], sign_in: &SignIn) -> Result<String, SetupError>;
+
+    /// Looks at everything that a [`Self::sync`] of these sides needs, files included; contacts nobody.
+    ///
+    /// # Errors
+    /// When the configuration cannot be set up at this provider, or a file cannot be used.
+    fn prepare(&self, sides: &[Side], admin: &AdminAccess) -> Result<(), SetupError>;
 
     /// Compares one realm with what is wanted, and with `apply` mends it. `tell` hears of each thing as it is done.
     ///
@@ -53,6 +59,17 @@ pub trait Provider: Sync {
 
 /// Hears of each thing.
 pub type Tell<'a> = &'a mut (dyn FnMut(Line) + Send);
+
+/// How the printed steps sign in.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    /// Where the administrators' API is; `None` = on the issuer's own server.
+    pub url: Option<String>,
+    /// Who.
+    pub user: String,
+    /// The realm of this account.
+    pub realm: String,
+}
 
 /// How an administrator signs in.
 #[derive(Debug, Clone)]
@@ -193,10 +210,43 @@ pub enum SetupError {
     },
 }
 
+/// The secret that a file holds: its first and only line.
+///
+/// # Errors
+/// When `bytes` are no text, empty, or more than a line.
+pub fn secret(what: &'static str, file: &Path, bytes: Vec<u8>) -> Result<Secret, SetupError> {
+    let wrong = |why: &str| {
+        Err(SetupError::File { what, file: file.to_owned(), source: std::io::Error::other(why.to_owned()) })
+    };
+    let Ok(text) = String::from_utf8(bytes) else { return wrong("it is not text") };
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => wrong("it is empty"),
+        text if text.contains(char::is_control) => wrong("it has more than one line, or another control character"),
+        text => Ok(Secret::new(text)),
+    }
+}
+
 impl SetupError {
     /// True when the command line, the configuration or a file of it is to be mended, and not the realm.
     pub fn is_mistake(&self) -> bool {
         matches!(self, Self::Problems(_) | Self::Usage(_) | Self::File { .. })
             || matches!(self, Self::Realm(RealmError::Config { .. }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::secret;
+
+    #[test]
+    fn a_secret_is_one_line() {
+        let read = |text: &str| secret("token", Path::new("f"), text.as_bytes().to_owned());
+        assert_eq!(read("a b\r\n").unwrap().expose(), "a b");
+        for text in ["", "\n", "one\ntwo", "a\u{0}b", "tab\tbed"] {
+            assert!(read(text).unwrap_err().is_mistake(), "{text:?}");
+        }
+        assert!(secret("token", Path::new("f"), vec![0xff]).is_err());
     }
 }

@@ -10,7 +10,7 @@ use kubeferry::config::{self, Environment, Origin, SourceMap, load};
 use kubeferry::model::{Secret, chain};
 use kubeferry::output::scrub_text;
 use kubeferry::setup::{
-    AdminAccess, AdminLogin, Asked, Line, PROVIDERS, Part, Provider, SetupError, Side, State, wanted,
+    AdminAccess, AdminLogin, Asked, Line, PROVIDERS, Part, Provider, SetupError, Side, SignIn, State, wanted,
 };
 
 use crate::{fail, print};
@@ -92,7 +92,7 @@ struct Admin {
     #[arg(long, value_name = "URL")]
     admin_url: Option<String>,
     /// Name of an administrator
-    #[arg(long, value_name = "NAME", requires = "admin_password_file", conflicts_with = "admin_token_file")]
+    #[arg(long, value_name = "NAME", conflicts_with = "admin_token_file")]
     admin_user: Option<String>,
     /// A file with the password
     #[arg(long, value_name = "FILE", requires = "admin_user")]
@@ -106,6 +106,16 @@ struct Admin {
 }
 
 impl Admin {
+    /// For the printed steps, which ask for the password themselves.
+    fn sign_in(&self) -> Result<SignIn, SetupError> {
+        if self.admin_password_file.is_some() || self.admin_token_file.is_some() {
+            let reason = "--print signs nobody in: leave --admin-password-file and --admin-token-file out";
+            return Err(SetupError::Usage(reason.to_owned()));
+        }
+        let user = self.admin_user.clone().unwrap_or_else(|| "admin".to_owned());
+        Ok(SignIn { url: self.admin_url.clone(), user, realm: self.admin_realm.clone() })
+    }
+
     fn access(&self) -> Result<AdminAccess, SetupError> {
         let login = match (&self.admin_user, &self.admin_password_file, &self.admin_token_file) {
             (Some(user), Some(file), _) => AdminLogin::Password {
@@ -125,14 +135,10 @@ impl Admin {
 }
 
 fn secret(what: &'static str, file: &Path) -> Result<Secret, SetupError> {
-    let wrong = |source| SetupError::File { what, file: file.to_owned(), source };
-    let mut text = String::new();
-    let read = std::fs::File::open(file).and_then(|opened| opened.take(MAX_SECRET).read_to_string(&mut text));
-    read.map_err(wrong)?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong(std::io::Error::other("it is empty"))),
-        text => Ok(Secret::new(text)),
-    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file).and_then(|opened| opened.take(MAX_SECRET).read_to_end(&mut bytes));
+    read.map_err(|source| SetupError::File { what, file: file.to_owned(), source })?;
+    kubeferry::setup::secret(what, file, bytes)
 }
 
 /// Runs it; the exit code is in the command's help.
@@ -163,7 +169,10 @@ pub async fn setup(origin: &Origin, environment: &Environment, setup: &Setup) ->
         let unknown = || SetupError::Usage(format!("there is no provider {}", setup.provider));
         let provider = *provider.ok_or_else(unknown)?;
         if setup.mode.print {
-            return provider.print(&sides).map(|text| print(&text));
+            if setup.admin.admin_url.is_some() {
+                one_place(provider, &sides)?;
+            }
+            return provider.print(&sides, &setup.admin.sign_in()?).map(|text| print(&text));
         }
         sync(provider, &sides, setup).await
     };
@@ -186,6 +195,7 @@ fn failed(error: &SetupError, map: &SourceMap) -> ExitCode {
 async fn sync(provider: &dyn Provider, sides: &[Side], setup: &Setup) -> Result<ExitCode, SetupError> {
     let access = setup.admin.access()?;
     one_place(provider, sides)?;
+    provider.prepare(sides, &access)?;
     let (mut drift, mut seen) = (0, 0);
     let apply = setup.mode.apply;
     for side in sides {
@@ -212,7 +222,7 @@ async fn sync(provider: &dyn Provider, sides: &[Side], setup: &Setup) -> Result<
     Ok(if drift > 0 { ExitCode::from(1) } else { printed })
 }
 
-/// A password goes to one server only.
+/// A password goes to one server only, and so do the steps that sign in at one.
 fn one_place(provider: &dyn Provider, sides: &[Side]) -> Result<(), SetupError> {
     let places = sides.iter().map(|side| provider.place(side)).collect::<Result<Vec<_>, _>>()?;
     match places.iter().find(|place| **place != places[0]) {

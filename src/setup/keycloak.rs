@@ -15,7 +15,8 @@ mod tests;
 
 use futures::future::BoxFuture;
 
-use super::{AdminAccess, Part, Provider, SetupError, Side, Tell};
+use self::plan::Thing;
+use super::{AdminAccess, Part, Provider, SetupError, Side, SignIn, Tell};
 use crate::model::Problem;
 
 /// The provider.
@@ -27,8 +28,21 @@ impl Provider for Keycloak {
         "keycloak"
     }
 
-    fn print(&self, sides: &[Side]) -> Result<String, SetupError> {
-        print::script(sides)
+    fn print(&self, sides: &[Side], sign_in: &SignIn) -> Result<String, SetupError> {
+        print::script(sides, sign_in)
+    }
+
+    fn prepare(&self, sides: &[Side], access: &AdminAccess) -> Result<(), SetupError> {
+        let plans = plans(sides)?;
+        sides.iter().try_for_each(|side| admin::Admin::new(side, access).map(drop))?;
+        plans.iter().flatten().try_for_each(|thing| match thing {
+            Thing::Client(client) => body::readable(client.credential.as_ref()),
+            Thing::Scope(_)
+            | Thing::IdentityProvider(_)
+            | Thing::RealmDefault { .. }
+            | Thing::LoginClient { .. }
+            | Thing::Policy(_) => Ok(()),
+        })
     }
 
     fn sync<'a>(
@@ -48,6 +62,16 @@ impl Provider for Keycloak {
     fn place(&self, side: &Side) -> Result<String, SetupError> {
         Ok(place(side)?.0.to_owned())
     }
+}
+
+/// What each of `sides` must have.
+///
+/// # Errors
+/// With every part of the configuration that Keycloak has no way for.
+fn plans(sides: &[Side]) -> Result<Vec<Vec<Thing>>, SetupError> {
+    let mut problems = Vec::new();
+    let plans = sides.iter().filter_map(|side| plan::plan(side).map_err(|found| problems.extend(found)).ok()).collect();
+    if problems.is_empty() { Ok(plans) } else { Err(SetupError::Problems(problems)) }
 }
 
 /// The server's address and the realm's name there, out of the issuer.

@@ -49,6 +49,8 @@ pub struct Home {
     pub login_clients: Vec<String>,
     /// Hosts from which clients may register themselves; `None` = left as it is.
     pub registration_hosts: Option<Vec<String>>,
+    /// Scopes that callers' tokens need at our door.
+    pub required_scopes: Vec<String>,
     /// Tokens for clusters that trust this realm.
     pub accesses: Vec<Access>,
     /// Grants to other realms.
@@ -73,8 +75,8 @@ pub struct Target {
 pub struct Access {
     /// Key of the cluster's table.
     pub key: String,
-    /// The audience, the cluster's first.
-    pub audience: String,
+    /// All audiences that the cluster accepts, at least one; the first is asked for.
+    pub audiences: Vec<String>,
     /// The scope.
     pub scope: String,
 }
@@ -105,6 +107,10 @@ pub fn wanted(config: &Config, asked: &Asked) -> Result<Vec<Side>, Vec<Problem>>
     let (Some(home), Ok(target)) = (home, target.map(|found| found.ok_or(())).transpose()) else {
         return Err(problems);
     };
+    if !config.server.home_realms.contains(&home.0.name) {
+        let what = format!("realm {} is no home realm, so nobody of it is let in", home.0.name);
+        problems.push(Problem::new("--home", what, "add it to server.home_realms, or name a realm of that list"));
+    }
     let links = target.as_ref().map(|(target, _)| links(config, &home.0, target, &mut problems)).unwrap_or_default();
     let mut sides = Vec::new();
     if let Some((target, client)) = &target {
@@ -126,6 +132,7 @@ pub fn wanted(config: &Config, asked: &Asked) -> Result<Vec<Side>, Vec<Problem>>
         resource: config.server.resource.clone().or_else(|| config.server.audiences.first().cloned()),
         login_clients: asked.login_clients.clone(),
         registration_hosts: asked.registration_hosts.clone(),
+        required_scopes: config.server.required_scopes.clone(),
         accesses: accesses(config, exchanged, &mut problems),
         grants: links
             .iter()
@@ -200,11 +207,11 @@ fn accesses(config: &Config, of: impl Fn(&ClusterSettings) -> bool, problems: &m
     let bound = config.binds.iter().map(|rule| (rule.origin.clone(), &rule.settings));
     let mut found = Vec::new();
     for (key, settings) in own.chain(bound).filter(|(_, settings)| of(settings)) {
-        match (settings.audiences.first(), &settings.scope) {
-            (Some(audience), Some(scope)) => {
-                found.push(Access { key, audience: audience.clone(), scope: scope.clone() });
+        match (settings.audiences.as_slice(), &settings.scope) {
+            (audiences @ [_, ..], Some(scope)) => {
+                found.push(Access { key, audiences: audiences.to_owned(), scope: scope.clone() });
             }
-            (None, _) => {
+            ([], _) => {
                 let fix = "write what the API server accepts, as audiences = [\"kubernetes-prod-1\"]";
                 problems.push(Problem::new(key, "audiences is missing", fix));
             }

@@ -75,7 +75,15 @@ impl<'a> Admin<'a> {
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, SetupError> {
         match self.get(path).await? {
             Some(Value::Array(items)) => Ok(items),
-            _ => Err(SetupError::Answer {
+            // Each realm has all lists: something else answers there.
+            None => Err(SetupError::Refused {
+                realm: self.realm.clone(),
+                request: format!("GET {}/admin/realms/{}{path}", self.base, self.name),
+                status: 404,
+                said: String::new(),
+                fix: "this is not the address of Keycloak's admin API: give it with --admin-url".to_owned(),
+            }),
+            Some(_) => Err(SetupError::Answer {
                 realm: self.realm.clone(),
                 request: format!("GET {path}"),
                 why: "no list".to_owned(),
@@ -222,7 +230,7 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// Only https, without user and query; a literal private address only where the realm may have one. Names are looked at
 /// when they are resolved.
-fn check(base: &str, allow_private: bool, realm: &RealmName) -> Result<(), SetupError> {
+pub(super) fn check(base: &str, allow_private: bool, realm: &RealmName) -> Result<(), SetupError> {
     let wrong = |what: &str, fix: &str| Err(SetupError::Problems(vec![Problem::new("--admin-url", what, fix)]));
     let url = match Url::parse(base) {
         Ok(url) if url.scheme() == "https" => url,

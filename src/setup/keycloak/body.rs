@@ -9,7 +9,7 @@ use super::jwk;
 use super::plan::{AUDIENCE_MAPPER, Client, Credential, Mapper, Scope};
 use crate::kubeconfig::read_bounded;
 use crate::model::Secret;
-use crate::setup::SetupError;
+use crate::setup::{self, SetupError};
 
 /// What Keycloak shows of a secret to somebody who may not see it.
 const MASKED: &str = "**********";
@@ -25,14 +25,22 @@ pub(super) enum Compared {
     Hidden(String),
 }
 
-/// The secret in a file: its first and only line.
-pub(super) fn secret(file: &Path) -> Result<Secret, SetupError> {
-    let wrong = |source| SetupError::File { what: "client secret", file: file.to_owned(), source };
-    let text = String::from_utf8(read_bounded(file).map_err(wrong)?);
-    let text = text.map_err(|_| wrong(std::io::Error::other("it is not text")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(wrong(std::io::Error::other("it is empty"))),
-        text => Ok(Secret::new(text)),
+/// The secret in a file.
+fn secret(file: &Path) -> Result<Secret, SetupError> {
+    let what = "client secret";
+    let bytes = read_bounded(file).map_err(|source| SetupError::File { what, file: file.to_owned(), source })?;
+    setup::secret(what, file, bytes)
+}
+
+/// Reads what [`credential`] will read.
+///
+/// # Errors
+/// When the file cannot be used.
+pub(super) fn readable(wanted: Option<&Credential>) -> Result<(), SetupError> {
+    match wanted {
+        Some(Credential::Secret(file)) => secret(file).map(drop),
+        Some(Credential::PublicKey(file)) => public_key(file).map(drop),
+        Some(Credential::ByHand(_)) | None => Ok(()),
     }
 }
 

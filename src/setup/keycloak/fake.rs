@@ -23,7 +23,10 @@ impl FakeKeycloak {
         let scopes = ["basic", "profile", "email"].map(scope);
         let state = json!({
             "client-scopes": scopes, "clients": [], "identity-provider/instances": [],
-            "components": [{"id": "hosts", "providerId": "trusted-hosts", "subType": "anonymous", "config": {}}],
+            "components": [{"id": "hosts", "providerId": "trusted-hosts", "subType": "anonymous", "config": {}}, {
+                "id": "scopes", "providerId": "allowed-client-templates", "subType": "anonymous",
+                "config": {"allow-default-scopes": ["true"]},
+            }],
             "default-default-client-scopes": [], "default-optional-client-scopes": [],
         });
         let realm = Realm::start(&["localhost"], 2999).await;
@@ -37,6 +40,11 @@ impl FakeKeycloak {
         };
         realm.route("*", Answer::Chosen(Arc::new(choose)));
         Self { realm, state, writes }
+    }
+
+    /// A server that answers otherwise.
+    pub(super) fn at(realm: Realm) -> Self {
+        Self { realm, state: Arc::default(), writes: Arc::default() }
     }
 
     /// Compares, or mends, this side here instead of at its issuer.

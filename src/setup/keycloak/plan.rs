@@ -1,13 +1,14 @@
 //! What a realm of Keycloak must have: the wanted side as Keycloak's objects, a pure function. What each is needed for was
 //! measured on a real Keycloak 26.7; the words are those of its admin API.
 
-use std::path::PathBuf;
+mod thing;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use self::thing::{Client, Credential, IdentityProvider, Mapper, Must, Others, Policy, Scope, Thing, Want};
 use crate::model::{Problem, RealmName};
 use crate::realm::RealmClient;
-use crate::setup::{Home, Part, Side, Target};
+use crate::setup::{Access, Home, Part, Side, Target};
 
 /// The scope that names us in the tokens of callers.
 pub(super) const RESOURCE_SCOPE: &str = "mcp-resource";
@@ -22,122 +23,6 @@ pub(super) const AUDIENCE_MAPPER: &str = "oidc-audience-mapper";
 pub(super) const GRANT_PROVIDERS: [&str; 3] = ["jwt-authorization-grant", "oidc", "keycloak-oidc"];
 /// What ends the names in a list of identity providers.
 pub(super) const SEPARATOR: &str = "##";
-
-/// One object that must be there, in the order in which they are made.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Thing {
-    Scope(Scope),
-    Client(Client),
-    IdentityProvider(IdentityProvider),
-    /// A scope that new clients of the realm get.
-    RealmDefault {
-        scope: String,
-    },
-    /// A default scope of a client that is not ours.
-    LoginClient {
-        client: String,
-        scope: String,
-    },
-    /// Hosts from which clients may register themselves without a token.
-    TrustedHosts {
-        hosts: Vec<String>,
-    },
-}
-
-/// A client scope.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scope {
-    pub name: String,
-    /// What it is for: the first words of its description.
-    pub why: String,
-    pub mappers: Vec<Mapper>,
-    /// A scope of this name that is there already stays as it is: it is the realm's own.
-    pub only_made: bool,
-    /// What is to be done about other audiences that it brings in.
-    pub others: Others,
-}
-
-/// Audiences of a scope that nobody asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Others {
-    /// Keycloak leaves out what was not asked for.
-    Ignored,
-    /// Harmless, and good to know.
-    Told,
-    /// Each token would have them, and be refused for it.
-    ByHand,
-}
-
-/// A protocol mapper.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Mapper {
-    pub name: String,
-    pub kind: &'static str,
-    pub must: Vec<Must>,
-    pub initially: Map<String, Value>,
-}
-
-/// A client.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Client {
-    pub id: String,
-    pub must: Vec<Must>,
-    pub initially: Map<String, Value>,
-    pub credential: Option<Credential>,
-    pub default_scopes: Vec<String>,
-    pub optional_scopes: Vec<String>,
-    /// The audiences that each cluster's token may have, where the realm gives all that the scopes bring in.
-    pub allowed: Vec<Vec<String>>,
-}
-
-/// How our client authenticates.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Credential {
-    /// The secret in this file.
-    Secret(PathBuf),
-    /// The public half of the key in this file.
-    PublicKey(PathBuf),
-    /// Something that this program cannot write.
-    ByHand(String),
-}
-
-/// An identity provider: another realm whose word is taken.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct IdentityProvider {
-    /// Its alias, unless one of this issuer is there already.
-    pub alias: String,
-    /// The client of ours that may use it.
-    pub client: String,
-    pub issuer: String,
-    pub must: Vec<Must>,
-    pub initially: Map<String, Value>,
-}
-
-/// One member of an object as it must be.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Must {
-    /// Members from the outside in, joined by `/`.
-    pub path: &'static str,
-    pub want: Want,
-}
-
-/// How a member must be.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Want {
-    Is(Value),
-    /// A list of aliases, joined by [`SEPARATOR`], that this one is among.
-    Names(String),
-    /// An array that these are among.
-    Holds(Vec<String>),
-    /// Not there, or an empty text.
-    Empty,
-    /// Not there, or anything but true.
-    NotTrue,
-    /// Any https URL; this one where there is none.
-    Https(String),
-    /// A text with a number from 1 to this; this where it is more or nothing.
-    UpTo(u64),
-}
 
 fn is(path: &'static str, value: impl Into<Value>) -> Must {
     Must { path, want: Want::Is(value.into()) }
@@ -154,10 +39,10 @@ pub(super) fn plan(side: &Side) -> Result<Vec<Thing>, Vec<Problem>> {
         let fix = "write client_secret_basic with secret_file, or private_key_jwt with key_file";
         return Err(vec![Problem::new(key, what, fix)]);
     }
-    Ok(match &side.part {
-        Part::Home(home) => self::home(side, home),
+    match &side.part {
+        Part::Home(home) => Ok(self::home(side, home)),
         Part::Target(target) => self::target(side, target),
-    })
+    }
 }
 
 fn home(side: &Side, home: &Home) -> Vec<Thing> {
@@ -165,9 +50,11 @@ fn home(side: &Side, home: &Home) -> Vec<Thing> {
     let mut scopes = Scopes::new(&side.realm.groups_claim, Others::Ignored);
     // Keycloak finds the client behind an audience in a request, and brings it in by a scope that names the client.
     let mut audiences: Vec<&str> = Vec::new();
-    for (audience, scope, why) in (home.grants.iter().map(|grant| (&grant.audience, &grant.scope, &grant.key)))
-        .chain(home.accesses.iter().map(|access| (&access.audience, &access.scope, &access.key)))
-    {
+    let grants = home.grants.iter().map(|grant| (&grant.audience, &grant.scope, &grant.key));
+    // One audience is asked for, and the others are left out of the token.
+    let accesses =
+        home.accesses.iter().filter_map(|access| Some((access.audiences.first()?, &access.scope, &access.key)));
+    for (audience, scope, why) in grants.chain(accesses) {
         scopes.add(scope, why, &audience_mapper("included.client.audience", audience));
         if audience != id && !audiences.contains(&audience.as_str()) {
             audiences.push(audience);
@@ -189,16 +76,22 @@ fn home(side: &Side, home: &Home) -> Vec<Thing> {
         things.extend(home.login_clients.iter().map(login));
         if let Some(hosts) = &home.registration_hosts {
             things.push(Thing::RealmDefault { scope: scope.clone() });
-            things.push(Thing::TrustedHosts { hosts: hosts.clone() });
+            things.extend(registration(hosts, &home.required_scopes).map(Thing::Policy));
         }
     }
     things
 }
 
-fn target(side: &Side, target: &Target) -> Vec<Thing> {
+fn target(side: &Side, target: &Target) -> Result<Vec<Thing>, Vec<Problem>> {
     let mut scopes = Scopes::new(&side.realm.groups_claim, Others::ByHand);
     for access in &target.accesses {
-        scopes.add(&access.scope, &access.key, &audience_mapper("included.custom.audience", &access.audience));
+        for audience in &access.audiences {
+            scopes.add(&access.scope, &access.key, &audience_mapper("included.custom.audience", audience));
+        }
+    }
+    let problems: Vec<Problem> = target.accesses.iter().filter_map(|access| scopes.too_many(access)).collect();
+    if !problems.is_empty() {
+        return Err(problems);
     }
     let optional_scopes = scopes.names();
     let jwks = match &target.jwks_url {
@@ -229,16 +122,22 @@ fn target(side: &Side, target: &Target) -> Vec<Thing> {
     let mut things = scopes.into_things();
     things.push(Thing::IdentityProvider(provider));
     let mut client = our_client(&side.client, must, optional_scopes);
-    client.allowed = target.accesses.iter().map(|access| vec![access.audience.clone()]).collect();
+    client.allowed = target.accesses.iter().map(|access| access.audiences.clone()).collect();
     things.push(Thing::Client(client));
-    things
+    Ok(things)
 }
 
-/// What the policy of anonymous registration must say: these hosts, and the address of the sender is not looked at, because
-/// it is the person's own machine.
-pub(super) fn trusted_hosts(hosts: Vec<String>) -> Vec<Must> {
-    let hosts = Must { path: "config/trusted-hosts", want: Want::Holds(hosts) };
-    vec![hosts, is("config/host-sending-registration-request-must-match", json!(["false"]))]
+/// What the policies of anonymous registration must say. These hosts, and the address of the sender is not looked at, because
+/// it is the person's own machine; and these scopes, which a client may name when it registers.
+fn registration(hosts: &[String], required: &[String]) -> [Policy; 2] {
+    let scopes: Vec<String> = required.iter().cloned().chain([RESOURCE_SCOPE.to_owned()]).collect();
+    let trusted = Must { path: "config/trusted-hosts", want: Want::Holds(hosts.to_owned()) };
+    let sender = is("config/host-sending-registration-request-must-match", json!(["false"]));
+    let why = format!("clients may register themselves from {}", hosts.join(", "));
+    let hosts = Policy { provider: "trusted-hosts", why, must: vec![trusted, sender] };
+    let why = format!("clients that register themselves may name the scopes {}", scopes.join(", "));
+    let must = vec![Must { path: "config/allowed-client-scopes", want: Want::Holds(scopes) }];
+    [hosts, Policy { provider: "allowed-client-templates", why, must }]
 }
 
 /// The alias that the home realm gets in a target realm.
@@ -277,6 +176,23 @@ impl Scopes {
                 }),
             }
         }
+    }
+
+    /// Leg 2 of a chain asks for no audience: the token has those of all its scopes, and is refused for one too many.
+    fn too_many(&self, access: &Access) -> Option<Problem> {
+        let words: Vec<&str> = access.scope.split_whitespace().collect();
+        let asked = self.found.iter().filter(|scope| words.contains(&scope.name.as_str()));
+        let brought = asked.flat_map(|scope| &scope.mappers).filter_map(Mapper::audience);
+        let strange: Vec<&str> =
+            brought.filter(|audience| access.audiences.iter().all(|known| known != audience)).collect();
+        (!strange.is_empty()).then(|| {
+            let what = format!(
+                "brings in {} of another cluster as well, and a token for more than audiences is not used",
+                strange.join(", ")
+            );
+            let fix = "give each cluster a scope of its own, or all that share one the same audiences";
+            Problem::new(format!("{}.scope", access.key), what, fix)
+        })
     }
 
     fn names(&self) -> Vec<String> {

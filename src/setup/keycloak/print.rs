@@ -2,28 +2,28 @@
 //! that have nothing of it yet; `--check` and `--apply` are for all others.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::admin::check;
 use super::body::{new_client, new_scope, public_key};
-use super::plan::{Client, Credential, RESOURCE_SCOPE, Thing, plan};
-use super::{diff, linking, place, plan as kinds};
-use crate::model::Problem;
-use crate::setup::{Part, SetupError, Side};
+use super::plan::{Client, Credential, RESOURCE_SCOPE, Thing};
+use super::{diff, linking, place, plan as kinds, plans};
+use crate::setup::{Part, SetupError, Side, SignIn};
 
 /// All steps for `sides`; contacts nobody, reads the public half of a key and no secret.
-pub(super) fn script(sides: &[Side]) -> Result<String, SetupError> {
-    let plans: Vec<Result<Vec<Thing>, Vec<Problem>>> = sides.iter().map(plan).collect();
-    let problems: Vec<Problem> = plans.iter().filter_map(|plan| plan.as_ref().err()).flatten().cloned().collect();
-    if !problems.is_empty() {
-        return Err(SetupError::Problems(problems));
-    }
+pub(super) fn script(sides: &[Side], sign_in: &SignIn) -> Result<String, SetupError> {
+    let plans = plans(sides)?;
     let mut script = Script { text: HEAD.to_owned(), step: 0 };
     let mut server = "";
-    for (side, things) in sides.iter().zip(plans.into_iter().flatten()) {
+    for (side, things) in sides.iter().zip(plans) {
         let (base, realm) = place(side)?;
+        let base = sign_in.url.as_deref().unwrap_or(base).trim_end_matches('/');
+        check(base, side.realm.allow_private, &side.realm.name)?;
         if base != server {
-            let command = format!("kcadm.sh config credentials --server {} --realm master --user admin", quoted(base));
+            let [at, of, who] = [base, &sign_in.realm, &sign_in.user].map(quoted);
+            let command = format!("kcadm.sh config credentials --server {at} --realm {of} --user {who}");
             script.command(&format!("sign in as an administrator of {base}; it asks for the password"), &command);
             server = base;
         }
@@ -53,19 +53,23 @@ impl Script {
         let _ = write!(self.text, "\n# {}. {}\n{command}\n", self.step, title.replace(['\n', '\r'], " "));
     }
 
-    fn create(&mut self, title: &str, realm: &str, what: &str, more: &str, body: &Value) {
-        let command = format!("kcadm.sh create {what} -r {}{more} -f - <<'JSON'\n{body:#}\nJSON", quoted(realm));
+    /// `guard` is a command that succeeds where nothing is to be done.
+    fn create(&mut self, title: &str, realm: &str, what: &str, guard: &str, body: &Value) {
+        let command = format!("{guard}kcadm.sh create {what} -r {} -f - <<'JSON'\n{body:#}\nJSON", quoted(realm));
         self.command(title, &command);
     }
 
     fn thing(&mut self, realm: &str, thing: &Thing) -> Result<(), SetupError> {
         match thing {
             Thing::Scope(scope) => {
-                let title = match scope.only_made {
-                    true => format!("realm {realm}: client scope {}, unless it is there", scope.name),
-                    false => format!("realm {realm}: client scope {} ({})", scope.name, scope.why),
+                let (title, guard) = match scope.only_made {
+                    true => (
+                        format!("realm {realm}: client scope {}, unless it is there", scope.name),
+                        format!("test -n \"{}\" ||\n", scope_id(realm, &scope.name)),
+                    ),
+                    false => (format!("realm {realm}: client scope {} ({})", scope.name, scope.why), String::new()),
                 };
-                self.create(&title, realm, "client-scopes", "", &new_scope(scope));
+                self.create(&title, realm, "client-scopes", &guard, &new_scope(scope));
             }
             Thing::Client(client) => self.client(realm, client)?,
             Thing::IdentityProvider(provider) => {
@@ -93,18 +97,15 @@ impl Script {
                     &command,
                 );
             }
-            Thing::TrustedHosts { hosts } => {
-                let policy = diff::created(&serde_json::Map::new(), &kinds::trusted_hosts(hosts.clone()));
+            Thing::Policy(policy) => {
+                let body = diff::created(&serde_json::Map::new(), &policy.must);
                 let mut members = String::new();
-                for (name, value) in policy["config"].as_object().into_iter().flatten() {
+                for (name, value) in body["config"].as_object().into_iter().flatten() {
                     members.push_str(&format!(" -s {}", quoted(&format!("config.\"{name}\"={value}"))));
                 }
-                let command =
-                    format!("kcadm.sh update \"components/{}\" -r {}{members}", policy_id(realm), quoted(realm));
-                self.command(
-                    &format!("realm {realm}: clients may register themselves from {}", hosts.join(", ")),
-                    &command,
-                );
+                let id = policy_id(realm, policy.provider);
+                let command = format!("kcadm.sh update \"components/{id}\" -r {}{members}", quoted(realm));
+                self.command(&format!("realm {realm}: {}", policy.why), &command);
             }
         }
         Ok(())
@@ -112,16 +113,14 @@ impl Script {
 
     fn client(&mut self, realm: &str, client: &Client) -> Result<(), SetupError> {
         let mut body = new_client(client);
-        let mut more = String::new();
         let mut title = match &client.credential {
             Some(_) => format!("realm {realm}: our client {}", client.id),
             None => format!("realm {realm}: a client that stands for audience {}", client.id),
         };
         match &client.credential {
             Some(Credential::Secret(file)) => {
-                // The shell may stand in another folder.
-                let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-                more = format!(" -s secret=\"$(cat {})\"", quoted(&file.display().to_string()));
+                self.command(&title, &with_secret(realm, file, &body));
+                return Ok(());
             }
             Some(Credential::PublicKey(file)) => {
                 let keys = serde_json::json!({"keys": [public_key(file)?]}).to_string();
@@ -130,7 +129,7 @@ impl Script {
             Some(Credential::ByHand(what)) => title.push_str(&format!("; then configure in Keycloak: {what}")),
             None => {}
         }
-        self.create(&title, realm, "clients", &more, &body);
+        self.create(&title, realm, "clients", "", &body);
         Ok(())
     }
 
@@ -176,6 +175,22 @@ impl Script {
     }
 }
 
+/// The command that makes a client with the secret in `file`. Other people of the machine see the arguments of commands, so
+/// the shell writes the secret, as a text of JSON, into what the command reads.
+fn with_secret(realm: &str, file: &Path, body: &Value) -> String {
+    // The shell may stand in another folder.
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let text = format!("{body:#}").replace('\\', r"\\").replace('$', r"\$").replace('`', r"\`");
+    // The members are in the order of their names, and a client has some.
+    let text = text.replacen('{', "{\n  \"secret\": \"${secret:?no secret was read}\",", 1);
+    format!(
+        "secret=$(tr -d '\\r\\n' < {file} | sed 's/[\"\\\\]/\\\\&/g')\n\
+         kcadm.sh create clients -r {realm} -f - <<JSON\n{text}\nJSON\nunset secret",
+        file = quoted(&file.display().to_string()),
+        realm = quoted(realm),
+    )
+}
+
 /// A shell command's answer with the id of a client scope.
 fn scope_id(realm: &str, scope: &str) -> String {
     let list = format!("kcadm.sh get client-scopes -r {} --fields id,name --format csv --noquotes", quoted(realm));
@@ -187,13 +202,13 @@ fn client_id(realm: &str, client: &str) -> String {
     format!("$(kcadm.sh get clients -r {} -q {query} --fields id --format csv --noquotes)", quoted(realm))
 }
 
-fn policy_id(realm: &str) -> String {
+fn policy_id(realm: &str, provider: &str) -> String {
     let kind = "org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy";
     let list = format!(
         "kcadm.sh get components -r {} -q type={kind} --fields id,providerId,subType --format csv --noquotes",
         quoted(realm)
     );
-    format!("$({list} | awk -F, '$2 == \"trusted-hosts\" && $3 == \"anonymous\" {{print $1}}')")
+    format!("$({list} | awk -F, '$2 == \"{provider}\" && $3 == \"anonymous\" {{print $1}}')")
 }
 
 /// A word of the shell, as it is.
@@ -208,7 +223,32 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use std::process::Command;
+
+    use serde_json::{Value, json};
+
+    use super::{quoted, with_secret};
+
+    #[test]
+    fn a_secret_reaches_what_the_command_reads_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("it's a secret");
+        let body = json!({"clientId": "a $HOME `id` \\ \"client\"", "enabled": true});
+        // In the place of kcadm.sh: shows what it reads.
+        let run = || {
+            let script = format!("kcadm.sh() {{ cat; }}\nkcadm=kcadm.sh\n{}", with_secret("corp", &file, &body));
+            let script = script.replace("kcadm.sh", "kcadm");
+            Command::new("sh").args(["-eu", "-c", &script]).output().unwrap()
+        };
+        for secret in ["plain", r#"a "quoted" \ $HOME `id` %: +'s"#] {
+            std::fs::write(&file, format!("{secret}\r\n")).unwrap();
+            let read: Value = serde_json::from_slice(&run().stdout).unwrap();
+            assert_eq!(read, json!({"clientId": body["clientId"], "enabled": true, "secret": secret}));
+        }
+        std::fs::remove_file(&file).unwrap();
+        let output = run();
+        assert!(!output.status.success() && output.stdout.is_empty(), "no client without its secret");
+    }
 
     #[test]
     fn words_reach_the_shell_as_they_are() {

@@ -39,7 +39,7 @@ pub(super) async fn run(
             Thing::IdentityProvider(provider) => round.identity_provider(&provider).await?,
             Thing::RealmDefault { scope } => round.realm_default(&scope).await?,
             Thing::LoginClient { client, scope } => round.login_client(&client, &scope).await?,
-            Thing::TrustedHosts { hosts } => round.trusted_hosts(hosts).await?,
+            Thing::Policy(policy) => round.policy(&policy).await?,
         }
     }
     Ok(())

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::plan::{Client, Credential, Must, Scope, Thing, Want, plan};
-use super::print::script;
+use super::{Keycloak, print};
 use crate::config::{Config, Environment, parse, report};
-use crate::setup::{Asked, SetupError, Side, wanted};
+use crate::model::Secret;
+use crate::setup::{AdminAccess, AdminLogin, Asked, Provider as _, SetupError, Side, SignIn, wanted};
 
 pub(super) const REALMS: &str = r#"
 [server]
@@ -66,6 +67,10 @@ pub(super) fn pair() -> Asked {
 
 pub(super) fn sides(asked: &Asked) -> Vec<Side> {
     wanted(&config(&format!("{REALMS}{CLUSTERS}")), asked).unwrap()
+}
+
+fn script(sides: &[Side]) -> Result<String, SetupError> {
+    print::script(sides, &SignIn { url: None, user: "admin".to_owned(), realm: "master".to_owned() })
 }
 
 fn scope<'t>(things: &'t [Thing], name: &str) -> Option<&'t Scope> {
@@ -186,7 +191,9 @@ fn what_cannot_be_set_up_is_said_with_its_key() {
         (
             both.clone(),
             of("plant", Some("corp")),
-            "links: no link leads from realm plant to realm corp; write [links.<name>] with from = \"plant\" and to = \"corp\"\n",
+            "--home: realm plant is no home realm, so nobody of it is let in; add it to server.home_realms, or name a realm of \
+             that list\n\
+             links: no link leads from realm plant to realm corp; write [links.<name>] with from = \"plant\" and to = \"corp\"\n",
         ),
         (
             both.replace("request = { scope = \"access-plant\" }", ""),
@@ -219,4 +226,64 @@ fn what_cannot_be_set_up_is_said_with_its_key() {
     let without =
         both.replace("client = { id = \"ferry\", auth = \"client_secret_post\", secret_file = \"plant.secret\" }", "");
     assert!(problems(&without, &pair()).starts_with("realms.plant.client: our client at this realm is missing"));
+}
+
+/// A second cluster of realm plant, with its audience and scope.
+fn second(scope: &str) -> String {
+    format!(
+        "{REALMS}{CLUSTERS}[clusters.plant-2]\nserver = \"https://10.0.0.4:6443\"\nstrategy = \"chain\"\nrealm = \"plant\"\n\
+         link = \"corp-plant\"\naudiences = [\"kubernetes-plant-2\", \"https://kcp.default.svc\"]\nscope = \"{scope}\"\n"
+    )
+}
+
+#[test]
+fn scopes_that_bring_in_the_audience_of_another_cluster_are_a_mistake() {
+    let many = "of another cluster as well, and a token for more than audiences is not used; give each cluster a scope of its \
+                own, or all that share one the same audiences\n";
+    assert_eq!(
+        problems(&second("k8s-plant-1"), &pair()),
+        format!(
+            "clusters.plant-1.scope: brings in kubernetes-plant-2, https://kcp.default.svc {many}\
+             clusters.plant-2.scope: brings in kubernetes-plant-1 {many}"
+        )
+    );
+    assert_eq!(
+        problems(&second("k8s-plant-2 k8s-plant-1"), &pair()),
+        format!("clusters.plant-2.scope: brings in kubernetes-plant-1 {many}")
+    );
+    let things = plan(&wanted(&config(&second("k8s-plant-2")), &pair()).unwrap()[1]).unwrap();
+    let audiences = scope(&things, "k8s-plant-2").unwrap().mappers.len();
+    assert_eq!(audiences, 2, "a cluster that wants both audiences gets both");
+}
+
+#[test]
+fn the_steps_sign_in_as_they_are_told() {
+    let sign_in =
+        |url: &str| SignIn { url: Some(url.to_owned()), user: "it's me".to_owned(), realm: "corp".to_owned() };
+    let text = print::script(&sides(&pair()), &sign_in("https://admin.example/")).unwrap();
+    let command = r"kcadm.sh config credentials --server https://admin.example --realm corp --user 'it'\''s me'";
+    assert!(text.lines().any(|line| line == command), "{text}");
+    assert!(print::script(&sides(&pair()), &sign_in("http://admin.example")).unwrap_err().is_mistake());
+}
+
+#[test]
+fn all_files_are_read_before_anybody_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sides = sides(&pair());
+    let access = |url: Option<&str>| AdminAccess {
+        url: url.map(str::to_owned),
+        login: AdminLogin::Token(Secret::new("an administrator's")),
+    };
+    for (side, name) in sides.iter_mut().zip(["first", "second"]) {
+        let file = folder.path().join(name);
+        std::fs::write(&file, "s3cret").unwrap();
+        side.client.secret_file = Some(file);
+    }
+    Keycloak.prepare(&sides, &access(None)).unwrap();
+    assert!(Keycloak.prepare(&sides, &access(Some("http://kc.example"))).unwrap_err().is_mistake());
+    std::fs::write(folder.path().join("second"), "two\nlines").unwrap();
+    let error = Keycloak.prepare(&sides, &access(None)).unwrap_err();
+    assert!(matches!(&error, SetupError::File { file, .. } if file.ends_with("second")), "{error}");
+    sides[1].client.auth = "none".to_owned();
+    assert!(matches!(Keycloak.prepare(&sides, &access(None)), Err(SetupError::Problems(_))));
 }

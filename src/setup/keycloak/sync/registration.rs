@@ -1,9 +1,9 @@
 //! What clients get that register themselves, and from where they may.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Round, id};
-use crate::setup::keycloak::plan;
+use crate::setup::keycloak::plan::Policy;
 use crate::setup::{SetupError, State};
 
 const POLICIES: &str = "/components?type=org.keycloak.services.clientregistration.policy.ClientRegistrationPolicy";
@@ -11,7 +11,7 @@ const POLICIES: &str = "/components?type=org.keycloak.services.clientregistratio
 impl Round<'_, '_> {
     pub(super) async fn realm_default(&mut self, scope: &str) -> Result<(), SetupError> {
         let what = format!("default client scope {scope} of new clients");
-        let named = |there: &[serde_json::Value]| there.iter().any(|found| found["name"] == scope);
+        let named = |there: &[Value]| there.iter().any(|found| found["name"] == scope);
         if named(&self.admin.list("/default-default-client-scopes").await?) {
             self.line(State::Left, what, String::new());
             return Ok(());
@@ -32,16 +32,16 @@ impl Round<'_, '_> {
         Ok(())
     }
 
-    pub(super) async fn trusted_hosts(&mut self, hosts: Vec<String>) -> Result<(), SetupError> {
-        let what = "policy trusted-hosts of anonymous client registration".to_owned();
+    pub(super) async fn policy(&mut self, policy: &Policy) -> Result<(), SetupError> {
+        let what = format!("policy {} of anonymous client registration", policy.provider);
         let there = self.admin.list(POLICIES).await?;
         let found =
-            there.into_iter().find(|found| found["providerId"] == "trusted-hosts" && found["subType"] == "anonymous");
+            there.into_iter().find(|found| found["providerId"] == policy.provider && found["subType"] == "anonymous");
         let Some(found) = found else {
-            self.line(State::Left, what, "there is none, so every host may register clients".to_owned());
+            self.line(State::Left, what, "there is none, so it refuses nobody".to_owned());
             return Ok(());
         };
         let path = format!("/components/{}", id(&found));
-        self.mend(what, path, found, &plan::trusted_hosts(hosts)).await
+        self.mend(what, path, found, &policy.must).await
     }
 }
