@@ -78,11 +78,25 @@ impl Keycloak {
                 [id, secret].map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
             request = request.basic_auth(id, Some(secret));
         }
-        let response = request.send().await.with_context(|| format!("asking realm {realm} for a token"))?;
-        let status = response.status().as_u16();
-        let text = response.text().await.context("reading the answer of a token endpoint")?;
-        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+        answer(request).await.with_context(|| format!("asking realm {realm} for a token"))
     }
+
+    /// Registers a client without any token (RFC 7591), as an MCP client does that nobody told the realm of.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub async fn register(&self, realm: &str, client: &Value) -> anyhow::Result<Answer> {
+        let endpoint = format!("{}/clients-registrations/openid-connect", self.issuer(realm));
+        let request = self.http.post(endpoint).json(client);
+        answer(request).await.with_context(|| format!("registering a client at realm {realm}"))
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await.context("reading the answer")?;
+    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
 }
 
 impl Answer {

@@ -1,19 +1,16 @@
 //! `kubeferry realm setup` with a real Keycloak: realms that have nothing but people and a client to sign in with become
 //! realms between which a token is chained.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod printed;
 
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testenv::artifacts::Program;
 use testenv::ferry::{self, Ran};
 use testenv::keycloak::Keycloak;
 use testenv::tap::{Tap, digest};
-use tokio::process::Command;
 
 use crate::lab::bench::secret_file;
 
@@ -21,8 +18,8 @@ const RESOURCE: &str = "https://ferry.test/mcp";
 /// With characters that must be encoded on the way.
 const CLIENT_SECRET: &str = "a secret%: of +corp";
 const OTHER_SECRET: &str = "a secret of plant";
-/// kcadm.sh starts a Java for each step.
-const SCRIPT: Duration = Duration::from_secs(300);
+/// How our client authenticates at plant, at first.
+const PLANT_SECRET: &str = "auth = \"client_secret_post\", secret_file = \"plant.secret\"";
 
 /// The realms before anything was set up.
 fn empty_realms() -> Vec<(String, String)> {
@@ -39,14 +36,14 @@ fn empty_realms() -> Vec<(String, String)> {
         });
         (name.to_owned(), realm.to_string())
     };
-    vec![realm("corp", "dev"), realm("plant", "operators"), realm("west", "dev")]
+    vec![realm("corp", "dev"), realm("plant", "operators"), realm("west", "dev"), realm("south", "operators")]
 }
 
 /// Keycloak, and a configuration of kubeferry for its realms.
 struct Set {
     keycloak: Keycloak,
     /// API servers that refuse everything, and remember what they were sent.
-    clusters: [Tap; 2],
+    clusters: [Tap; 3],
     folder: TempDir,
     config: String,
     password: String,
@@ -62,7 +59,13 @@ impl Set {
         secret_file(folder.path(), "plant.secret", OTHER_SECRET)?;
         std::fs::write(folder.path().join("ca.pem"), keycloak.ca_pem())?;
         let password = secret_file(folder.path(), "admin.password", keycloak.admin_credentials().1)?;
-        let clusters = [Tap::sink("corp-1", 403).await?, Tap::sink("plant-1", 403).await?];
+        for key in ["first", "second", "south"] {
+            let kind = if key == "south" { &rcgen::PKCS_ECDSA_P256_SHA256 } else { &rcgen::PKCS_RSA_SHA256 };
+            let pem = rcgen::KeyPair::generate_for(kind)?.serialize_pem();
+            secret_file(folder.path(), &format!("{key}.key"), &pem)?;
+        }
+        let sink = async |name| Tap::sink(name, 403).await;
+        let clusters = [sink("corp-1").await?, sink("plant-1").await?, sink("south-1").await?];
         for cluster in &clusters {
             std::fs::write(folder.path().join(format!("{}.pem", cluster.name())), cluster.ca_pem())?;
         }
@@ -106,11 +109,11 @@ impl Set {
     }
 }
 
-fn configuration(keycloak: &Keycloak, clusters: &[Tap; 2]) -> String {
-    let realm = |name: &str, auth: &str, secret: &str| {
+fn configuration(keycloak: &Keycloak, clusters: &[Tap; 3]) -> String {
+    let realm = |name: &str, auth: &str| {
         format!(
             "[realms.{name}]\nissuer = \"{}\"\nca_file = \"ca.pem\"\nallow_private = true\nprofile = \"keycloak\"\n\
-             client = {{ id = \"kubeferry\", auth = \"{auth}\", secret_file = \"{secret}\" }}\n",
+             client = {{ id = \"kubeferry\", {auth} }}\n",
             keycloak.issuer(name)
         )
     };
@@ -123,17 +126,21 @@ fn configuration(keycloak: &Keycloak, clusters: &[Tap; 2]) -> String {
     };
     let west = "[clusters.west-1]\nserver = \"https://127.0.0.1:1\"\nstrategy = \"exchange\"\nrealm = \"west\"\n\
                 audiences = [\"kubernetes-west-1\"]\nscope = \"k8s-west-1\"\n";
+    let secret = "auth = \"client_secret_basic\", secret_file = \"corp.secret\"";
     [
         &format!(
             "[server]\nresource = \"{RESOURCE}\"\nhome_realms = [\"corp\", \"west\"]\ntls_terminated_upstream = true\n"
         ),
-        &realm("corp", "client_secret_basic", "corp.secret"),
-        &realm("plant", "client_secret_post", "plant.secret"),
-        &realm("west", "client_secret_basic", "corp.secret"),
+        &realm("corp", secret),
+        &realm("plant", PLANT_SECRET),
+        &realm("west", secret),
+        &realm("south", "auth = \"private_key_jwt\", key_file = \"south.key\""),
         "[links.corp-plant]\nfrom = \"corp\"\nto = \"plant\"\nrequest = { scope = \"access-plant\" }\n",
+        "[links.west-south]\nfrom = \"west\"\nto = \"south\"\nrequest = { scope = \"access-south\" }\n",
         &cluster(&clusters[0], "strategy = \"exchange\"\nrealm = \"corp\""),
         west,
         &cluster(&clusters[1], "strategy = \"chain\"\nrealm = \"plant\"\nlink = \"corp-plant\""),
+        &cluster(&clusters[2], "strategy = \"chain\"\nrealm = \"south\"\nlink = \"west-south\""),
     ]
     .map(|part: &str| format!("{part}\n"))
     .concat()
@@ -149,7 +156,8 @@ async fn empty_realms_of_a_real_keycloak_are_set_up() {
     kubeferry_calls_clusters_of_both_realms(&set).await.unwrap();
     a_change_by_hand_is_found_and_mended(&set).await.unwrap();
     clients_register_themselves_when_asked_for(&set).await.unwrap();
-    the_printed_steps_do_the_same(&set).await.unwrap();
+    a_key_is_replaced_while_both_are_in_use(&set).await.unwrap();
+    printed::the_printed_steps_do_the_same(&set).await.unwrap();
 }
 
 /// A wrong password, no role, a token that is none, a realm that is not there, nobody there.
@@ -183,6 +191,8 @@ async fn an_administrator_who_may_not_is_told_why(set: &Set) -> anyhow::Result<(
         (&["--home", "nowhere", "--check"][..], "no realm \"nowhere\" is configured"),
         (&["--home", "west", "--target", "plant", "--check"], "no link leads from realm west to realm plant"),
         (&["--home", "corp", "--check", "--admin-realm", "master"], "--admin-password-file"),
+        (&["--home", "plant", "--check"], "realm plant is no home realm"),
+        (&["--home", "corp", "--print", "--admin-token-file", &wrong], "--print signs nobody in"),
         (&["--home", "corp", "--check", "--apply"], "cannot be used with"),
         (&["--home", "corp"], "--print|--apply|--check"),
     ] {
@@ -276,24 +286,29 @@ async fn a_token_is_chained(set: &Set) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Calls a cluster as alice of `home`, and gives what the cluster was sent for it, and the digest of alice's own token.
+async fn called(set: &Set, config: &str, home: &str, cluster: &Tap) -> anyhow::Result<[String; 2]> {
+    let inbound = set.keycloak.login(home, "mcp-client", "alice").await?;
+    let file = set.file(&format!("token-{}", digest(&inbound)), &inbound)?;
+    let at = format!("cluster={}", cluster.name());
+    cluster.clear();
+    let ran =
+        ferry::run(&["--config", config, "call", "--token-file", &file, "namespaces_list", &at], &[], None).await?;
+    let sent: Vec<String> = cluster.token_digests().into_iter().collect();
+    ensure!(ran.code == 1 && sent.len() == 1, "{at}: {ran:?}: {sent:?}");
+    Ok([sent[0].clone(), digest(&inbound)])
+}
+
 /// kubeferry itself obtains what it sends, by both strategies: it checks each token before it sends it, and what arrives is
 /// another one than the person's.
 async fn kubeferry_calls_clusters_of_both_realms(set: &Set) -> anyhow::Result<()> {
-    let inbound = set.keycloak.login("corp", "mcp-client", "alice").await?;
-    let file = set.file("token", &inbound)?;
     let mut seen = Vec::new();
-    for cluster in &set.clusters {
-        let at = format!("cluster={}", cluster.name());
-        let call = ["--config", &set.config, "call", "--token-file", &file, "namespaces_list", &at];
-        let ran = ferry::run(&call, &[], None).await?;
-        let sent = cluster.token_digests();
-        ensure!(ran.code == 1 && sent.len() == 1, "{}: {ran:?}: {sent:?}", cluster.name());
-        seen.extend(sent);
+    for cluster in &set.clusters[..2] {
+        seen.extend(called(set, &set.config, "corp", cluster).await?);
     }
-    seen.push(digest(&inbound));
     seen.sort();
     seen.dedup();
-    ensure!(seen.len() == 3, "each server gets a token of its own, and none the person's: {seen:?}");
+    ensure!(seen.len() == 4, "each server gets a token of its own, and none the person's: {seen:?}");
     Ok(())
 }
 
@@ -347,7 +362,10 @@ async fn a_change_by_hand_is_found_and_mended(set: &Set) -> anyhow::Result<()> {
 async fn clients_register_themselves_when_asked_for(set: &Set) -> anyhow::Result<()> {
     let asked = ["--dynamic-registration", "--registration-host", "mcp.example"];
     let ran = set.pair(&[&["--check"], &asked[..]].concat()).await?;
-    ensure!(ran.code == 1 && ran.stdout.lines().count() == 3, "two differ, and a sum: {ran:?}");
+    ensure!(ran.code == 1 && ran.stdout.lines().count() == 4, "three differ, and a sum: {ran:?}");
+    let client = json!({"client_name": "an MCP client", "redirect_uris": ["http://127.0.0.1/callback"]});
+    let answer = set.keycloak.register("corp", &client).await?;
+    ensure!(answer.status == 403, "a new realm takes no client from anywhere: {answer:?}");
     set.applied(&asked).await?;
     ensure!(set.pair(&[&["--check"], &asked[..]].concat()).await?.code == 0);
     ensure!(
@@ -359,41 +377,40 @@ async fn clients_register_themselves_when_asked_for(set: &Set) -> anyhow::Result
         defaults.as_array().is_some_and(|all| all.iter().any(|scope| scope["name"] == "mcp-resource")),
         "{defaults}"
     );
+    for more in [json!({}), json!({"scope": "mcp-resource"})] {
+        let mut client = client.clone();
+        client.as_object_mut().context("an object")?.extend(more.as_object().cloned().unwrap_or_default());
+        let answer = set.keycloak.register("corp", &client).await?;
+        ensure!(answer.status == 201, "{client}: {answer:?}");
+        let id = answer.body["client_id"].as_str().context("client_id")?.to_owned();
+        let made = set.keycloak.admin().get(&set.keycloak.admin().client("corp", &id).await?).await?;
+        let has = |list: &str| made[list].as_array().is_some_and(|all| all.contains(&"mcp-resource".into()));
+        ensure!(has("defaultClientScopes") || has("optionalClientScopes") && client["scope"].is_string(), "{made}");
+    }
     Ok(())
 }
 
-/// The text of `--print`, given to a shell, sets another realm up, and needs nothing of kubeferry.
-async fn the_printed_steps_do_the_same(set: &Set) -> anyhow::Result<()> {
-    let ran = set.setup(&["--home", "west", "--print"]).await?;
-    ensure!(ran.code == 0 && ran.stderr.is_empty(), "{ran:?}");
-    let home = set.folder.path();
-    let script = home.join("steps.sh");
-    std::fs::write(&script, &ran.stdout)?;
-    let kcadm = Program::Keycloak.path()?.ancestors().nth(2).context("Keycloak's home")?.join("bin");
-    let keys = home.join("trust.p12").display().to_string();
-    let ca = home.join("ca.pem").display().to_string();
-    let import = ["-importcert", "-noprompt", "-alias", "ca", "-storetype", "PKCS12", "-storepass", "changeit"];
-    shell(set, &kcadm, "keytool", &[&import[..], &["-file", &ca, "-keystore", &keys]].concat()).await?;
-    shell(set, &kcadm, "sh", &["-c", &format!("kcadm.sh config truststore --trustpass changeit {keys}")]).await?;
-    ensure!(set.setup(&["--home", "west", "--check"]).await?.code == 1);
-    shell(set, &kcadm, "sh", &["-eu", &script.display().to_string()]).await?;
-    let ran = set.setup(&["--home", "west", "--check"]).await?;
-    ensure!(ran.code == 0, "{ran:?}");
-    Ok(())
-}
-
-/// Runs a command with `kcadm.sh` in its path, in a home of its own.
-async fn shell(set: &Set, kcadm: &Path, program: &str, args: &[&str]) -> anyhow::Result<()> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let java = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin"));
-    let path = std::env::join_paths(std::iter::once(kcadm.to_owned()).chain(java).chain(std::env::split_paths(&path)))?;
-    let mut command = Command::new(program);
-    command.args(args).env("PATH", path).env("HOME", set.folder.path()).kill_on_drop(true);
-    command.env("KC_CLI_PASSWORD", set.keycloak.admin_credentials().1).stdin(std::process::Stdio::null());
-    let ended = tokio::time::timeout(SCRIPT, command.output()).await;
-    let output = ended.with_context(|| format!("{program} takes too long"))?.with_context(|| program.to_owned())?;
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    ensure!(output.status.success(), "{program} {args:?}: {said}");
+/// Pods with the key before and pods with the new one are let in at the same time, and each is asked by its own.
+async fn a_key_is_replaced_while_both_are_in_use(set: &Set) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(&set.config)?;
+    let mut configs = Vec::new();
+    for key in ["first", "second"] {
+        let text = text.replace(PLANT_SECRET, &format!("auth = \"private_key_jwt\", key_file = \"{key}.key\""));
+        let config = set.folder.path().join(format!("{key}.toml"));
+        std::fs::write(&config, text)?;
+        let config = config.display().to_string();
+        let (user, file) = (set.keycloak.admin_credentials().0, &set.password);
+        let pair = ["--home", "corp", "--target", "plant", "--admin-user", user, "--admin-password-file", file];
+        for mode in ["--apply", "--check"] {
+            let setup = ["--config", &config, "realm", "setup", "--provider", "keycloak", mode];
+            let ran = ferry::run(&[&setup[..], &pair].concat(), &[], None).await?;
+            ensure!(ran.code == 0, "{key} {mode}: {ran:?}");
+        }
+        configs.push(config);
+    }
+    for config in &configs {
+        called(set, config, "corp", &set.clusters[1]).await?;
+    }
     Ok(())
 }
 
