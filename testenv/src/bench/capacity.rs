@@ -28,7 +28,7 @@ const CLIENT: &str = "fed-proxy";
 /// Callers at work at once.
 const CALLERS: usize = 8;
 /// Bytes of a claim that makes tokens as large as those of a Keycloak, some 1,500 bytes.
-const PADDING: usize = 300;
+const PADDING: usize = 550;
 /// How long tokens live, in seconds: longer than a run takes.
 const TOKEN_LIFETIME: i64 = 2 * 3600;
 /// A kept token serves this long, whatever its own life is: a round that takes longer says nothing of the cache.
@@ -60,6 +60,7 @@ pub(super) async fn capacity(program: &Path, plan: &Plan, report: &mut Report) -
     for cluster in &fleet.names {
         good(callers.run(&namespaces(cluster), Stop::Calls(1), NAME).await?)?;
     }
+    fleet.issued.store(0, Ordering::Relaxed);
     pause(REST).await;
     let before = target.proc.rss()?;
     let started = Instant::now();
