@@ -4,10 +4,11 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::LiveSource;
@@ -16,8 +17,10 @@ use crate::model::{Caller, Secret, chain};
 
 /// A token file is read up to this, in bytes.
 const MAX_TOKEN: u64 = 64 * 1024;
-/// Time to look at the file and to verify a new token; a realm that answers no question about keys takes half of it.
+/// Time to read the file and to verify a new token; a realm that does not tell its keys takes half of it.
 const LONGEST: Duration = Duration::from_secs(10);
+/// A file that holds no token of use is read again after this, if it does not change before.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The caller of one stdio connection.
 #[derive(Debug)]
@@ -29,8 +32,17 @@ pub struct Person {
 #[derive(Debug)]
 struct Known {
     caller: Caller,
-    /// The file that `caller` was read from; `None` = not known.
-    file: Option<Stamp>,
+    read: Option<Read>,
+}
+
+/// The last time that the file was read.
+#[derive(Debug)]
+struct Read {
+    /// `None` = there was none that could be looked at.
+    stamp: Option<Stamp>,
+    at: Instant,
+    /// Whether the caller came of it.
+    good: bool,
 }
 
 /// Tells a file from the one that was there before.
@@ -43,16 +55,18 @@ struct Stamp {
 
 #[derive(Debug, thiserror::Error)]
 enum PersonError {
-    #[error("the token file cannot be read")]
+    #[error("it cannot be read")]
     File(#[from] io::Error),
-    #[error("the token in the file is not accepted")]
+    #[error("its token is not accepted")]
     Token(#[from] AuthError),
+    #[error("it was not read and verified in time")]
+    Late(#[from] Elapsed),
 }
 
 impl Person {
     /// `caller`, and from then on whoever the token in `file` is issued to, where there is a file.
     pub fn new(caller: Caller, file: Option<PathBuf>) -> Self {
-        Self { file, known: Mutex::new(Known { caller, file: None }) }
+        Self { file, known: Mutex::new(Known { caller, read: None }) }
     }
 
     /// Who calls now. A file that changed, or whose token has ended, is read and its token verified as at the door; while
@@ -60,27 +74,28 @@ impl Person {
     pub(super) async fn caller(&self, live: &LiveSource) -> Caller {
         let mut known = self.known.lock().await;
         if let Some(file) = &self.file {
-            match timeout(LONGEST, known.renewed(file, live)).await {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(new))) => *known = new,
-                Ok(Err(error)) => tracing::warn!(error = chain(&error), "--token-file: the token of before is used"),
-                Err(_elapsed) => tracing::warn!("--token-file: no new token in time; the one of before is used"),
-            }
+            known.renew(file, live).await;
         }
         known.caller.clone()
     }
 }
 
 impl Known {
-    async fn renewed(&self, file: &Path, live: &LiveSource) -> Result<Option<Self>, PersonError> {
-        let stamp = Stamp::of(file).await?;
+    async fn renew(&mut self, file: &Path, live: &LiveSource) {
+        let stamp = timeout(LONGEST, Stamp::of(file)).await.ok().and_then(Result::ok);
         let ended = self.caller.principal().expires.is_some_and(|ends| ends <= SystemTime::now());
-        if !ended && self.file == Some(stamp) {
-            return Ok(None);
+        let still = |read: &Read| read.stamp == stamp && ((read.good && !ended) || read.at.elapsed() < AGAIN);
+        if self.read.as_ref().is_some_and(still) {
+            return;
         }
         let auth = live.load().auth.clone();
-        let caller = auth.bearer(read_token(file).await?).await?;
-        Ok(Some(Self { caller, file: Some(stamp) }))
+        let read = async { Ok::<_, PersonError>(auth.bearer(read_token(file).await?).await?) };
+        let read = timeout(LONGEST, read).await.unwrap_or_else(|late| Err(late.into()));
+        self.read = Some(Read { stamp, at: Instant::now(), good: read.is_ok() });
+        match read {
+            Ok(caller) => self.caller = caller,
+            Err(error) => tracing::warn!(error = chain(&error), "the token file: the token of before is used"),
+        }
     }
 }
 
