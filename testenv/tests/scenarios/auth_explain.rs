@@ -65,8 +65,7 @@ pub async fn a_look_is_a_use_and_a_closed_way_is_told(scene: &Scene) -> anyhow::
     bad(&alice, "namespaces_list", json!({"cluster": "dev"})).await?;
     good(&alice, "auth_explain", json!({"cluster": "corp-1"})).await?;
     let metrics = raw::get(&format!("{}/metrics", ferry.base()), &[]).await?.text;
-    let allowed =
-        metrics.lines().find(|line| line.starts_with("kubeferry_policy_decisions_total{outcome=\"allowed\"}"));
+    let allowed = metrics.lines().find(|line| line.starts_with("kubeferry_decisions_total{outcome=\"allowed\"}"));
     assert!(allowed.is_some_and(|line| line.ends_with(" 3")), "{allowed:?}: {metrics}");
     scene.assert_untouched("two ways were told, and one was closed");
     Ok(())
