@@ -19,7 +19,7 @@ pub(crate) enum Answer {
     Made(Arc<dyn Fn(&str) -> String + Send + Sync>),
     Raw(Vec<u8>),
     /// Chosen by the request, head and body.
-    Chosen(Arc<dyn Fn(&str) -> Answer + Send + Sync>),
+    Chosen(Arc<dyn Fn(&str) -> Self + Send + Sync>),
     /// The head, and then a byte now and then.
     Drip,
     /// More and more, without a length.
