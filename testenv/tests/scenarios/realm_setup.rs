@@ -249,7 +249,6 @@ async fn a_token_is_chained(set: &Set) -> anyhow::Result<()> {
     let link = json!({"identityProvider": "corp", "userId": sub, "userName": "alice"});
     admin.post(&format!("{account}/federated-identity/corp"), &link).await?;
 
-    let encoded: String = url::form_urlencoded::byte_serialize(CLIENT_SECRET.as_bytes()).collect();
     let exchange = async |audience: &str, scope: &str| {
         let form = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -258,7 +257,7 @@ async fn a_token_is_chained(set: &Set) -> anyhow::Result<()> {
             ("audience", audience),
             ("scope", scope),
         ];
-        let answer = keycloak.token("corp", &form, Some(("kubeferry", &encoded))).await?;
+        let answer = keycloak.token("corp", &form, Some(("kubeferry", CLIENT_SECRET))).await?;
         let token = answer.body["access_token"].as_str().with_context(|| format!("{}", answer.body))?;
         anyhow::Ok(token.to_owned())
     };
