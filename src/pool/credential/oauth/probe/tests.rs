@@ -107,7 +107,7 @@ async fn something_that_is_no_token_shows_whether_our_client_may_exchange() {
             "exchange_disabled",
         ),
         (401, "unauthorized_client", "Invalid client or Invalid client credentials", "client_refused"),
-        (503, "", "", "realm_unusable"),
+        (503, "", "", "realm_unavailable"),
     ] {
         refuse(&lab.corp, status, error, description);
         assert_eq!(code(lab.home().probe_exchange().await), seen, "{description}");
