@@ -60,7 +60,7 @@ pub enum CredentialError {
         source: AuthenticationError,
     },
     /// A realm gave no answer.
-    #[error("no answer from realm {realm} at {}", leg.words())]
+    #[error("no usable answer from realm {realm} at {}", leg.words())]
     Unanswered {
         /// Which realm.
         realm: RealmName,
@@ -131,7 +131,7 @@ impl CredentialError {
                 failure.hint("Ask the operator to change the impersonate template")
             }
             Self::Refused(refusal) => {
-                let failure = failure.hint(capitalised(&refusal.fix));
+                let failure = failure.hint(format!("To mend it: {}", refusal.fix));
                 match refusal.retry_after {
                     Some(after) => failure.retry(after),
                     None => failure,
@@ -159,11 +159,6 @@ impl CredentialError {
 /// True when the realm is not there, or is left alone for a while because of that.
 fn is_away(error: &RealmError) -> bool {
     matches!(error, RealmError::Fetch { .. } | RealmError::Resting { .. })
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(chars).collect()
 }
 
 /// Every code of a failure of this module, for docs/reference/errors.md.

@@ -143,7 +143,7 @@ pub async fn c13_what_is_no_token_answer_is_bounded_and_said(case: &Case) -> any
         ),
         ("half an answer", Fault::text(200, json, r#"{"access_token":"ey"#), "unusable_answer"),
         ("a list", Fault::text(200, json, "[]"), "unusable_answer"),
-        ("1 GiB", Fault::Huge(GIB), "realm_unavailable"),
+        ("1 GiB", Fault::Huge(GIB), "realm_unusable"),
     ] {
         corp.clear();
         corp.fleet.crossing.realms.fault_grant("corp", GrantType::TokenExchange, fault, None);

@@ -50,7 +50,8 @@ impl Contact {
             },
             Err(CredentialError::Unanswered { source: RealmError::Fetch { source, .. }, .. }) => {
                 let error = source.downcast_ref::<reqwest::Error>();
-                let lost = error.is_some_and(|error| error.is_connect() || error.is_timeout());
+                let slow = source.is::<tokio::time::error::Elapsed>();
+                let lost = slow || error.is_some_and(|error| error.is_connect() || error.is_timeout());
                 if lost { Self::Failed } else { Self::Unknown }
             }
             Err(_) => Self::Unknown,
