@@ -252,7 +252,7 @@ cases! {
              capped, and where none is said the token's own end counts.";
         E09 e09_a_token_that_a_cluster_refuses_is_replaced_once [simulated]
             "A read that a cluster answers with 401 is sent once more with a new token; when that is refused too, the call fails, \
-             and neither is kept.",
+             and the realm is not asked again for 10 s.",
             "Nothing is written yet, so there is no write that must not be repeated.";
         E10 e10_what_is_forbidden_is_not_tried_with_another_token [simulated]
             "A read that a cluster forbids (403) is not sent again, and the token is kept.";
