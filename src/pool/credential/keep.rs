@@ -64,6 +64,8 @@ struct Entry {
     /// How long it may be used from `since`; zero = by those who waited for it only.
     life: Duration,
     since: Instant,
+    /// When it was asked for: what a realm said of the caller's token after that, counts.
+    began: Instant,
     renewing: AtomicBool,
 }
 
@@ -177,14 +179,15 @@ impl Kept {
     /// Drops what was issued before the caller's realm said that the caller's token has ended.
     async fn forget_ended(&self, key: Key, caller: &Caller) {
         let Some(ended) = self.ended.get(&caller.principal().token_digest) else { return };
-        if self.entries.get(&key).await.is_some_and(|entry| entry.since <= ended) {
+        if self.entries.get(&key).await.is_some_and(|entry| entry.began <= ended) {
             self.entries.invalidate(&key).await;
         }
     }
 
     async fn mint(&self, compiled: &Arc<Compiled>, caller: &Caller) -> Result<Arc<Entry>, CredentialError> {
+        let began = Instant::now();
         let credential = compiled.strategy.credential(caller, &self.minting).await?;
-        Ok(Arc::new(Entry::new(credential, SystemTime::now())))
+        Ok(Arc::new(Entry { began, ..Entry::new(credential, SystemTime::now()) }))
     }
 
     /// Renews an entry that is about to end, beside the call that found it.
@@ -195,11 +198,12 @@ impl Kept {
         let (entries, ended, minting) = (self.entries.clone(), self.ended.clone(), Arc::clone(&self.minting));
         let (compiled, caller) = (Arc::clone(compiled), caller.clone());
         tokio::spawn(async move {
+            let began = Instant::now();
             // When this fails, the entry serves to its end and the next caller sees why.
             let minted = tokio::time::timeout(RENEWAL, compiled.strategy.credential(&caller, &minting)).await;
             match minted {
                 Ok(Ok(credential)) => {
-                    let entry = Entry::new(credential, SystemTime::now());
+                    let entry = Entry { began, ..Entry::new(credential, SystemTime::now()) };
                     if !entry.life.is_zero() {
                         entries.insert(key, Arc::new(entry)).await;
                     }
@@ -216,7 +220,8 @@ impl Entry {
     fn new(credential: Credential, now: SystemTime) -> Self {
         let left = credential.left(now).filter(|_| !credential.once).unwrap_or_default();
         let life = left.min(MAX_LIFE).saturating_sub(MARGIN);
-        Self { credential, life, since: Instant::now(), renewing: AtomicBool::new(false) }
+        let now = Instant::now();
+        Self { credential, life, since: now, began: now, renewing: AtomicBool::new(false) }
     }
 
     fn is_old(&self) -> bool {

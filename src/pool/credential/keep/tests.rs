@@ -205,6 +205,21 @@ async fn e11_a_follower_takes_over_when_the_leader_goes_away() {
 }
 
 #[tokio::test]
+async fn what_was_under_way_at_a_sign_out_serves_nobody_later() {
+    let (slow, compiled, kept) = setup("c1");
+    let (gone, compiled_2, _) = setup("c2");
+    gone.permits.add_permits(1);
+    *gone.life.lock().unwrap() = Err(());
+    let alice = alice();
+    let mut under_way = Box::pin(kept.credential(&compiled, &alice));
+    assert!(futures::poll!(&mut under_way).is_pending());
+    assert!(kept.credential(&compiled_2, &alice).await.is_err());
+    slow.permits.add_permits(2);
+    assert_eq!(shown(&under_way.await.unwrap()), "Bearer alice-0");
+    assert_eq!(shown(&kept.credential(&compiled, &alice).await.unwrap()), "Bearer alice-1");
+}
+
+#[tokio::test]
 async fn e12_a_failure_is_given_to_all_who_wait_and_not_kept_longer_than_five_seconds() {
     let (slow, compiled, kept) = setup("c1");
     *slow.life.lock().unwrap() = Err(());
