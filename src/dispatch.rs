@@ -65,7 +65,7 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
     let target = match entry.spec.target {
         TargetNeed::None => None,
         TargetNeed::Optional if taken.target.is_empty() => None,
-        TargetNeed::One | TargetNeed::Optional => {
+        TargetNeed::One | TargetNeed::Workspace | TargetNeed::Optional => {
             Some(target::resolve(&live, caller.principal(), entry.spec, &taken.target)?)
         }
     };
@@ -99,12 +99,11 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
 
 /// The tool of that name, if this caller may call it: what it may not call does not exist for it.
 fn find<'a>(live: &'a Live, caller: &Caller, tool: &str) -> Result<&'a Entry, Failure> {
-    let principal = caller.principal();
-    let callable = |entry: &&Entry| live.policy.may_call(principal, entry.spec.tool_ref());
-    live.catalog.get(tool).filter(callable).ok_or_else(|| {
+    let callable = live.callable(caller.principal());
+    live.catalog.get(tool).filter(&callable).ok_or_else(|| {
         let failure =
             Failure::new(FailureKind::UnknownTool, "unknown_tool", format!("unknown tool {}", names::quote(tool)));
-        let known = live.catalog.iter().filter(callable).map(|entry| entry.spec.name);
+        let known = live.catalog.iter().filter(&callable).map(|entry| entry.spec.name);
         let near = names::near(tool, known, 3);
         if near.is_empty() { failure } else { failure.hint(format!("Near names: {}", near.join(", "))) }
     })

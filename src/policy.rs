@@ -200,6 +200,13 @@ impl Visible {
         self.clusters.iter()
     }
 
+    /// Of these, the ones that `keep` keeps.
+    #[must_use]
+    pub fn only(mut self, keep: impl Fn(&Cluster) -> bool) -> Self {
+        self.clusters.retain(|seen| keep(&seen.cluster));
+        self
+    }
+
     /// The clusters that the caller can use.
     pub fn reachable(&self) -> impl Iterator<Item = &Seen> {
         self.clusters.iter().filter(|seen| seen.way.as_ref().is_some_and(|way| way != &Way::Unbound))

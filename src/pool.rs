@@ -34,6 +34,7 @@ mod table;
 mod transport;
 mod unaccepted;
 mod upstream;
+pub mod workspaces;
 
 #[cfg(test)]
 mod tests;
@@ -176,7 +177,8 @@ impl Pool {
         })?;
         let (caches, call, renewed) = (Arc::clone(&self.caches), upstream.breaker().call(), OnceLock::new());
         let proven = Arc::clone(&compiled);
-        let sender = Sender { upstream, transport, credential, renewed, compiled, caches, permit, deadline, call };
+        let sender =
+            Arc::new(Sender { upstream, transport, credential, renewed, compiled, caches, permit, deadline, call });
         let client = ClusterClient::bind(sender, Arc::clone(&self.caches));
         self.prove(&proven, &client).await?;
         client.settle().await

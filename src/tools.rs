@@ -26,6 +26,7 @@ mod core;
 mod extra;
 pub mod fleet;
 mod groups;
+mod kcp;
 mod kubelet;
 mod lines;
 mod pods;
@@ -88,6 +89,8 @@ impl Spec {
 pub enum TargetNeed {
     /// To exactly one, named or defaulted.
     One,
+    /// To exactly one workspace of a kcp: the tool exists only for those who reach a kcp.
+    Workspace,
     /// To one if the caller names it; never a defaulted one.
     Optional,
     /// To none.
@@ -313,6 +316,7 @@ pub const TOOLSETS: &[Toolset] = &[
     Toolset { name: "core", default: true, entries: core::entries },
     Toolset { name: "config", default: true, entries: config::entries },
     Toolset { name: "fleet", default: true, entries: fleet::entries },
+    Toolset { name: "kcp", default: true, entries: kcp::entries },
     Toolset { name: "extra", default: false, entries: extra::entries },
 ];
 

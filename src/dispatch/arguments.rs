@@ -39,7 +39,7 @@ impl Taken {
         question.remove("continue");
         let target = match spec.target {
             TargetNeed::None => TargetArguments::default(),
-            TargetNeed::One | TargetNeed::Optional => take_target(&mut own)?,
+            TargetNeed::One | TargetNeed::Workspace | TargetNeed::Optional => take_target(&mut own)?,
         };
         let list = if spec.list { ListArguments::take(&mut own)? } else { ListArguments::default() };
         Ok(Self { target, list, own, question })

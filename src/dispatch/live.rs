@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::ReloadStatus;
 use crate::auth::Authenticator;
 use crate::inventory::Snapshot;
-use crate::model::Principal;
+use crate::model::{Cluster, Principal, Way};
 use crate::output::Seal;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::telemetry::{BreakerState, Metrics, Scrape};
-use crate::tools::{Catalog, Entry, JsonObject};
+use crate::tools::{Catalog, Entry, JsonObject, TargetNeed};
 
 /// Profiles of callable tools that are kept ready, at most.
 const PROFILES: usize = 64;
@@ -98,8 +98,8 @@ pub struct ToolInfo {
 impl Live {
     /// The tools that `principal` may call, by name. Callers with the same tools share one list.
     pub fn tools(&self, principal: &Principal) -> Arc<Vec<ToolInfo>> {
-        let callable: Vec<bool> =
-            self.catalog.iter().map(|entry| self.policy.may_call(principal, entry.spec.tool_ref())).collect();
+        let exists = self.callable(principal);
+        let callable: Vec<bool> = self.catalog.iter().map(|entry| exists(&entry)).collect();
         let mut profiles = self.profiles.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tools) = profiles.get(&callable) {
             return Arc::clone(tools);
@@ -111,6 +111,16 @@ impl Live {
         }
         profiles.insert(callable, Arc::clone(&tools));
         tools
+    }
+
+    /// Whether a tool exists for `principal`: the same answer in `tools/list` and at the call.
+    pub(super) fn callable(&self, principal: &Principal) -> impl Fn(&&Entry) -> bool {
+        let reaches = |cluster: &Arc<Cluster>| cluster.reach.way(principal).is_some_and(|way| way != &Way::Unbound);
+        let workspaces = self.inventory.kcps().any(reaches);
+        move |entry| {
+            (workspaces || entry.spec.target != TargetNeed::Workspace)
+                && self.policy.may_call(principal, entry.spec.tool_ref())
+        }
     }
 
     /// A tool by name, whoever asks: its schema is the same for all.

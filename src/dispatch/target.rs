@@ -7,8 +7,8 @@ use super::live::Live;
 use crate::inventory::ResolveError;
 use crate::model::{Access, Cluster, ClusterKind, ClusterName, Failure, FailureKind, Place, Principal, Target};
 use crate::policy::Policy;
-use crate::tools::Spec;
 use crate::tools::fleet::default_target;
+use crate::tools::{Spec, TargetNeed};
 
 /// Bytes for names in a hint.
 const ROOM: usize = 120;
@@ -49,6 +49,9 @@ pub(super) fn resolve(
             (cluster, place, why)
         }
     };
+    if spec.target == TargetNeed::Workspace && cluster.kind != ClusterKind::Kcp {
+        return Err(no_workspaces(live, principal, &cluster.name));
+    }
     let place = entry(&cluster, place)?;
     Ok(Target { cluster, place, defaulted })
 }
@@ -94,15 +97,28 @@ fn unresolved(error: &ResolveError) -> Failure {
 /// The target when none was named (DESIGN 4). A write goes to the current-context never: it needs a name as soon as
 /// several clusters are reachable.
 fn default_cluster(live: &Live, principal: &Principal, spec: &Spec) -> Result<(Arc<Cluster>, Option<String>), Failure> {
-    let visible = Policy::visible(principal, live.inventory.iter());
+    let all = Policy::visible(principal, live.inventory.iter());
+    let several = all.reachable().nth(1).is_some();
+    // A tool for workspaces can mean a kcp only.
+    let visible = match spec.target {
+        TargetNeed::Workspace => all.only(|cluster| cluster.kind == ClusterKind::Kcp),
+        TargetNeed::One | TargetNeed::Optional | TargetNeed::None => all,
+    };
     let reachable: Vec<&Arc<Cluster>> = visible.reachable().map(|seen| &seen.cluster).collect();
     let found =
         default_target(principal, &visible).filter(|found| spec.access == Access::Read || !found.current_context);
     let found =
         found.and_then(|found| live.inventory.get(&found.name).map(|cluster| (Arc::clone(cluster), found.reason)));
     let (cluster, reason) = found.ok_or_else(|| ask(&reachable))?;
-    let note = (reachable.len() > 1).then(|| reason.to_owned());
+    let reason = if reachable.len() == 1 && several { "the only kcp you can reach" } else { reason };
+    let note = several.then(|| reason.to_owned());
     Ok((cluster, note))
+}
+
+fn no_workspaces(live: &Live, principal: &Principal, name: &ClusterName) -> Failure {
+    let kcps = Policy::visible(principal, live.inventory.kcps());
+    let kcps = fitting(kcps.reachable().map(|seen| seen.cluster.name.to_string()));
+    Failure::arguments(format!("{name} is no kcp and has no workspaces")).hint(format!("These have workspaces: {kcps}"))
 }
 
 fn ask(reachable: &[&Arc<Cluster>]) -> Failure {

@@ -13,6 +13,8 @@ const NEAR: usize = 5;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     clusters: BTreeMap<ClusterName, Arc<Cluster>>,
+    /// Those of them that are a kcp.
+    kcps: Vec<Arc<Cluster>>,
     aliases: BTreeMap<String, Vec<ClusterName>>,
     ambiguous: BTreeMap<String, Vec<ClusterName>>,
 }
@@ -62,7 +64,8 @@ impl Snapshot {
                 aliases.entry(alias.clone()).or_default().push(cluster.name.clone());
             }
         }
-        Self { clusters, aliases, ambiguous }
+        let kcps = clusters.values().filter(|cluster| cluster.kind == ClusterKind::Kcp).cloned().collect();
+        Self { clusters, kcps, aliases, ambiguous }
     }
 
     /// The cluster of this very name.
@@ -73,6 +76,11 @@ impl Snapshot {
     /// All clusters, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Cluster>> {
         self.clusters.values()
+    }
+
+    /// Those that are a kcp, by name.
+    pub fn kcps(&self) -> impl ExactSizeIterator<Item = &Arc<Cluster>> {
+        self.kcps.iter()
     }
 
     /// The cluster and the place that a caller means.

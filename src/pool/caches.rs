@@ -9,6 +9,7 @@ use moka::future::Cache;
 
 use super::credential::{Kept, Minting};
 use super::discovery::{Content, Contents};
+use super::workspaces::Views;
 use crate::model::{ClusterKey, Failure, KeyHasher, LogicalCluster, Principal};
 use crate::telemetry::Metrics;
 
@@ -34,6 +35,8 @@ pub(super) struct Caches {
     pub(super) discovery: Cache<Key, Arc<Content>>,
     /// Path → logical cluster name.
     pub(super) places: Cache<Key, LogicalCluster>,
+    /// What callers have seen of workspaces.
+    pub(super) views: Views,
     /// Callers whose SelfSubjectReview was what it must be.
     pub(super) proofs: Cache<Key, ()>,
     /// Views whose discovery was refreshed a short while ago.
@@ -53,6 +56,7 @@ impl Default for Caches {
                 .time_to_live(DISCOVERY_LIFE)
                 .build(),
             places: Cache::builder().max_capacity(PLACES).time_to_live(PLACE_LIFE).build(),
+            views: Views::default(),
             proofs: Cache::builder().max_capacity(PROOFS).time_to_live(PROOF_LIFE).build(),
             refreshed: moka::sync::Cache::builder().max_capacity(PROOFS).time_to_live(REFRESH).build(),
         }

@@ -109,6 +109,7 @@ fn the_catalog_is_sound() {
             assert_eq!(spec.read_only(), spec.access == Access::Read);
             assert!(!spec.read_only() || (spec.idempotent && !spec.destructive()), "{}", spec.name);
             let need = match &entry.run {
+                Run::Tool(_) if spec.toolset == "kcp" => TargetNeed::Workspace,
                 Run::Tool(_) | Run::Look(_) => TargetNeed::One,
                 Run::Query(_) => TargetNeed::None,
                 Run::Either(_) => TargetNeed::Optional,
