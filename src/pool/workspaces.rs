@@ -1,7 +1,7 @@
 //! What a caller has seen of the workspaces of a kcp: lists of children, and where it may enter.
 //!
 //! What was read is stored once for all callers ([`arena`]); what a caller sees of it is only what that caller's own
-//! answers showed, by a view of two bits per workspace. A view lives 30 to 60 s, chosen at random, so that many callers do
+//! answers showed, by a view of a few bits per workspace. A view lives 30 to 60 s, chosen at random, so that many callers do
 //! not read a tree anew at the same moment. It is for display: no call is ever refused because of it.
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ const PAGE: u32 = 500;
 const MOST: usize = 10_000;
 /// The shortest life of a view, and what is added to it at random.
 const LIFE: Duration = Duration::from_secs(30);
-/// Views that are kept, at most: of a kcp with 100,000 workspaces each takes 25 KB.
+/// Views that are kept, at most: of a kcp with 100,000 workspaces each takes 30 KB.
 const VIEWS: u64 = 2_000;
 
 /// The views of all callers, and what they share.
@@ -132,7 +132,7 @@ impl View {
         let Some(id) = self.arena.find(place) else { return Entry::Unknown };
         match self.word(id) {
             Word::Unknown => Entry::Unknown,
-            Word::Listed | Word::Closed => Entry::Yes,
+            Word::Listed | Word::Closed | Word::Entered => Entry::Yes,
             Word::Refused => Entry::No,
         }
     }
@@ -180,9 +180,14 @@ impl View {
             return Ok(known);
         }
         let entry = probe(client).await?;
-        // That its children may be read is not known, so only a refusal says all there is.
-        if let (Entry::No, Some(id)) = (entry, self.arena.place(&place)) {
-            self.lock_states().set(id, Word::Refused, 0);
+        let word = match entry {
+            Entry::Yes => Word::Entered,
+            Entry::No => Word::Refused,
+            Entry::Unknown => return Ok(entry),
+        };
+        if let Some(id) = self.arena.place(&place) {
+            // Whoever lists it meanwhile knows more.
+            self.lock_states().learn(id, word);
         }
         Ok(entry)
     }
@@ -205,7 +210,7 @@ impl View {
             (states.word(id), states.version(id))
         };
         match word {
-            Word::Unknown => None,
+            Word::Unknown | Word::Entered => None,
             Word::Closed => Some(Look::Closed),
             Word::Refused => Some(Look::Refused),
             Word::Listed => self.arena.listing(id, version).map(|listing| Look::Children(listing.into())),
@@ -312,3 +317,6 @@ pub(super) fn workspaces() -> ApiResource {
         verbs: vec!["get".into(), "list".into(), "watch".into()],
     }
 }
+
+#[cfg(test)]
+mod tests;
