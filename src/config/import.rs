@@ -13,6 +13,7 @@ use super::view::{quoted, quoted_key};
 
 mod access;
 mod exchange;
+mod kcp;
 mod listener;
 mod policy;
 

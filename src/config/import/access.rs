@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use toml::Value;
 
 use super::exchange::{Carried, Exchange};
-use super::{From, Ours, list};
+use super::{From, Ours, kcp, list};
 use crate::config::urls::https_url;
-use crate::kubeconfig::{Kubeconfig, ServerUrl};
+use crate::kubeconfig::Kubeconfig;
 
 /// The name that the one realm there gets here.
 const REALM: &str = "oidc";
-/// The CA of a kcp, which a kubeconfig holds inline.
-const KCP_CA: &str = "kcp-ca.pem";
 /// A kubeconfig with nothing but the current context, to be made by the operator.
 const CURRENT: &str = "current-context.kubeconfig";
 
@@ -184,7 +182,10 @@ fn clusters(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
             source(ours, fleet.kubeconfig.as_deref());
             bind(from, ours, None, fleet);
         }
-        Some("kcp") if fleet.realm => kcp(from, ours, fleet),
+        Some("kcp") if fleet.realm => {
+            kcp::cluster(from, ours, &files(from, fleet));
+            way(from, ours, kcp::TABLE, fleet);
+        }
         Some("kcp" | "disabled") => one_context(from, ours, fleet),
         Some("in-cluster") => {
             let what = "the pod's own service account is not used by this version, so there is no cluster";
@@ -250,10 +251,13 @@ fn one_context(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
     }
 }
 
-/// The kubeconfig files that are meant there.
+/// The kubeconfig files that are meant there. Where a pod had one mounted, it is looked for beside the configuration.
 fn files(from: &From<'_>, fleet: &Fleet) -> Vec<PathBuf> {
-    let file = fleet.kubeconfig.as_ref().map(|file| from.environment.resolve(file, from.folder));
-    file.map_or_else(|| from.environment.kubeconfig_files(), |file| vec![file])
+    let Some(file) = &fleet.kubeconfig else { return from.environment.kubeconfig_files() };
+    let there = from.environment.resolve(file, from.folder);
+    let beside =
+        there.file_name().map(|name| from.folder.join(name)).filter(|beside| !there.exists() && beside.exists());
+    vec![beside.unwrap_or(there)]
 }
 
 /// How callers reach what `table` is about.
@@ -266,7 +270,14 @@ fn way(from: &mut From<'_>, ours: &mut Ours, table: &str, fleet: &Fleet) {
             ours.set(table, "i_accept_token_passthrough", true);
             let what =
                 "the caller's own token goes to every cluster, as there; MCP forbids it, so this is an opt-in here";
-            from.leave("cluster_auth_mode", what, "give each cluster an audience of its own where the realm can");
+            let fix = format!(
+                "have the realm issue a token for each cluster: write [realms.{REALM}.client], and strategy = \"exchange\" \
+                 with a scope in place of passthrough; `kubeferry realm setup` makes the rest at a Keycloak"
+            );
+            from.leave("cluster_auth_mode", what, fix);
+            let what = "ID tokens were taken as well, as those of kubectl oidc-login; here only access tokens are";
+            let fix = format!("write realms.{REALM}.accept_id_token = true if callers bring such tokens");
+            from.leave("require_oauth", what, fix);
         }
         Way::Exchange(Carried { audience, scope }) => {
             ours.set(table, "strategy", "exchange");
@@ -277,43 +288,5 @@ fn way(from: &mut From<'_>, ours: &mut Ours, table: &str, fleet: &Fleet) {
             }
         }
         Way::None => ours.set(table, "strategy", "none"),
-    }
-}
-
-/// A kcp is one cluster, whose targets are its workspaces.
-fn kcp(from: &mut From<'_>, ours: &mut Ours, fleet: &Fleet) {
-    let table = "clusters.kcp";
-    ours.set(table, "kind", "kcp");
-    let read = Kubeconfig::read_all(&files(from, fleet)).ok();
-    let current = read.as_ref().and_then(|read| read.context(read.current()?).ok());
-    let server = current.as_ref().map(|context| context.cluster.server.clone());
-    match server.filter(ServerUrl::is_https) {
-        Some(server) => ours.set(table, "server", host(&server)),
-        None => {
-            ours.set(table, "server", "https://kcp.example.com:6443");
-            from.leave(
-                "kubeconfig",
-                "its current context could not be read here",
-                "write the host of the kcp as clusters.kcp.server",
-            );
-        }
-    }
-    if current.is_none_or(|context| context.cluster.ca.is_some()) {
-        ours.set(table, "ca_file", KCP_CA);
-        let fix = format!(
-            "kubectl config view --raw --minify --flatten -o jsonpath='{{.clusters[0].cluster.certificate-authority-data}}' | base64 -d > {KCP_CA}"
-        );
-        from.leave("kubeconfig", "the CA of a cluster is a file here", fix);
-    }
-    ours.set(table, "entry", list(["root"]));
-    way(from, ours, table, fleet);
-}
-
-/// The host of a kcp, without the workspace.
-fn host(server: &ServerUrl) -> String {
-    if server.path().starts_with("/clusters/") {
-        server.without_path().text().to_owned()
-    } else {
-        server.text().to_owned()
     }
 }

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Imported, import};
 use crate::config::{Config, Environment, parse, report};
+use crate::model::WorkspacePath;
 
 const PEM: &str = "kcp-ca.pem";
 
@@ -57,7 +58,10 @@ stateless = true
 log_level = 2
 "#;
     let (imported, config) = check(text);
-    assert_eq!(keys(&imported), ["kubeconfig", "cluster_auth_mode", "toolsets", "disabled_tools", "log_level"]);
+    assert_eq!(
+        keys(&imported),
+        ["kubeconfig", "cluster_auth_mode", "require_oauth", "toolsets", "disabled_tools", "log_level"]
+    );
     assert_eq!(config.server.resource.as_deref(), Some("https://mcp.example.com/mcp"));
     assert_eq!(
         (config.server.listen.to_string().as_str(), config.server.tls_terminated_upstream),
@@ -76,8 +80,56 @@ log_level = 2
         (kcp.settings.strategy.as_str(), kcp.settings.audiences.as_slice()),
         ("passthrough", &["platform-mesh".to_owned()][..])
     );
+    let entry: Vec<&str> = kcp.entry.iter().map(WorkspacePath::as_str).collect();
+    assert_eq!(entry, ["root"], "the URL names no workspace");
     assert_eq!(config.policy.disabled_tools, ["pods_list"]);
     assert!(!imported.toml.contains("hunter2"));
+}
+
+/// kcp-operator's kubeconfigs name no workspace, those of `kubectl ws` do.
+#[test]
+fn the_workspace_of_a_kubeconfig_is_the_entry() {
+    let text = "require_oauth = true\nauthorization_url = \"https://auth.example.com\"\noauth_audience = \"kcp\"\n\
+        cluster_provider_strategy = \"kcp\"\nkubeconfig = \"/etc/kubernetes-mcp-server/kubeconfig\"\n";
+    for (server, more, entry, said) in [
+        ("https://kcp.example:6443/clusters/root:org:team", "", "root:org:team", 1),
+        ("https://kcp.example:6443/clusters/2gr4s8eyy3n1rqtl/", "", "2gr4s8eyy3n1rqtl", 1),
+        ("https://kcp.example:6443", "", "root", 1),
+        ("https://kcp.example:6443/clusters/*", "", "root", 2),
+        ("https://kcp.example:6443/clusters/root", ", tls-server-name: kcp.internal", "root", 1),
+        ("https://kcp.example:6443/clusters/root", ", proxy-url: 'http://a:hunter2@proxy'", "root", 2),
+    ] {
+        // A pod had it mounted; here it is beside the configuration.
+        let folder = folder();
+        let kubeconfig = format!(
+            "current-context: kcp\ncontexts: [{{name: kcp, context: {{cluster: kcp}}}}]\n\
+             clusters: [{{name: kcp, cluster: {{server: '{server}', certificate-authority: ca.crt{more}}}}}]\n"
+        );
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+        let environment = Environment::of(&[], Some(PathBuf::from("/nonexistent-home")));
+        let imported = import(text, folder.path(), &environment).unwrap();
+        let loaded = parse(&imported.toml, &folder.path().join("kubeferry.toml"), &environment);
+        assert_eq!(report(&loaded.problems, &loaded.map), "", "{}", imported.toml);
+        let kcp = &loaded.config.clusters[0];
+        let entries: Vec<&str> = kcp.entry.iter().map(WorkspacePath::as_str).collect();
+        assert_eq!((kcp.endpoint.server.as_str(), entries), ("https://kcp.example:6443", vec![entry]), "{server}");
+        assert_eq!(kcp.endpoint.tls_server_name.is_some(), more.contains("kcp.internal"));
+        let of_kubeconfig: Vec<_> = imported.left.iter().filter(|left| left.key == "kubeconfig").collect();
+        assert_eq!(of_kubeconfig.len(), said, "{of_kubeconfig:?}");
+        let beside = folder.path().join("kubeconfig");
+        assert!(of_kubeconfig[0].fix.contains(beside.to_str().unwrap()), "{}", of_kubeconfig[0]);
+        assert!(!imported.toml.contains("hunter2"), "{}", imported.toml);
+    }
+}
+
+#[test]
+fn a_kcp_whose_kubeconfig_cannot_be_read_is_written_by_hand() {
+    let text = "require_oauth = true\nauthorization_url = \"https://auth.example.com\"\noauth_audience = \"kcp\"\n\
+        cluster_provider_strategy = \"kcp\"\nkubeconfig = \"/nowhere/missing\"\n";
+    let (imported, config) = check(text);
+    assert_eq!(config.clusters[0].endpoint.server, "https://kcp.example.com:6443");
+    let said = imported.left.iter().find(|left| left.key == "kubeconfig").unwrap();
+    assert!(said.what.contains("could not be read") && said.fix.contains("import again"), "{said}");
 }
 
 #[test]
