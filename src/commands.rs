@@ -9,6 +9,7 @@ use kubeferry::app::App;
 use kubeferry::config::{self, Environment, Origin};
 use kubeferry::dispatch::{self, Call};
 use kubeferry::model::{Caller, chain};
+use kubeferry::output::Progress;
 use kubeferry::server::{Person, Server, read_token, serve_stdio};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,7 @@ pub async fn call(app: &App, token_file: Option<PathBuf>, json: bool, asked: (St
         cancel: CancellationToken::new(),
         request_id: "cli".to_owned(),
         deadline,
+        progress: Progress::default(),
     };
     match dispatch::run(call).await {
         Ok(answer) => match answer.structured.filter(|_| json) {

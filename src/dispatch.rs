@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Caller, Failure, FailureKind, Target, Way, names};
 pub use crate::output::Answer;
-use crate::output::{Bound, Output, Presentation, render};
+use crate::output::{Bound, Output, Presentation, Progress, render};
 use crate::policy::{Permit, Policy};
 use crate::pool::ClusterClient;
 use crate::tools::{Cx, Entry, JsonObject, Run, TargetNeed};
@@ -40,6 +40,8 @@ pub struct Call {
     pub request_id: String,
     /// Time for the whole call.
     pub deadline: Duration,
+    /// Where it says how far it has come; the default is nobody.
+    pub progress: Progress,
 }
 
 /// Runs one call.
@@ -59,7 +61,7 @@ pub async fn run(call: Call) -> Result<Answer, Failure> {
 }
 
 async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
-    let Call { live, caller, tool, arguments, .. } = call;
+    let Call { live, caller, tool, arguments, progress, .. } = call;
     let entry = find(&live, &caller, &tool)?;
     let taken = Taken::split(entry.spec, arguments)?;
     let target = match entry.spec.target {
@@ -77,7 +79,8 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
         None => taken.list.first_page(),
     };
     let principal = Arc::clone(caller.principal());
-    let cx = Cx { local: principal.owns_this_machine(), principal, presentation: taken.list.presentation(), page };
+    let (local, presentation) = (principal.owns_this_machine(), taken.list.presentation());
+    let cx = Cx { local, principal, presentation, page, progress };
     let noted = notes(&caller, target.as_ref());
     let output = match (&entry.run, target) {
         (Run::Look(tool), Some(target)) => {

@@ -11,6 +11,7 @@ mod mask;
 mod neutral;
 mod page;
 mod path;
+mod progress;
 mod project;
 mod seal;
 mod sheet;
@@ -23,6 +24,7 @@ mod tests;
 pub use mask::{MARKER, has_marker};
 pub use neutral::neutralise;
 pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, Form, MAX_LIMIT, Page};
+pub use progress::{PACE, Progress, Step, Steps};
 pub use seal::{Bound, HANDLE_LIFETIME, MAX_HANDLE, Seal, SealError};
 
 use sheet::{Frame, Item, Sheet, cut_text};

@@ -42,7 +42,7 @@ mod tests;
 pub use client::ClusterClient;
 pub use examine::{Gateway, Presence, presence};
 pub use items::Items;
-pub use log::{FollowEnd, Followed, LogRequest};
+pub use log::{Follow, FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};
 pub use route::{Keeping, Route};
 

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::model::{Access, Failure, Principal, Problem, Target, ToolRef, names};
-use crate::output::{Output, Page, Presentation};
+use crate::output::{Output, Page, Presentation, Progress};
 use crate::policy::Visible;
 use crate::pool::{ClusterClient, Route};
 
@@ -35,7 +35,7 @@ mod rows;
 mod schema;
 
 #[cfg(test)]
-pub(crate) mod panics;
+pub(crate) mod odd;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -108,6 +108,8 @@ pub struct Cx {
     pub page: Page,
     /// True for the caller of local mode, who owns the kubeconfig.
     pub local: bool,
+    /// Where a tool that takes its time says how far it has come.
+    pub progress: Progress,
 }
 
 /// A tool that goes to one target.

@@ -48,6 +48,15 @@ impl ClusterClient {
     }
 }
 
+/// How a log is followed.
+#[derive(Clone, Copy)]
+pub struct Follow<'a> {
+    /// For how long.
+    pub span: Duration,
+    /// Is told what comes, as it comes: any part of any line.
+    pub heard: &'a (dyn Fn(&[u8]) + Send + Sync),
+}
+
 /// A log that was followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Followed {
@@ -77,7 +86,7 @@ pub enum FollowEnd {
 }
 
 impl ClusterClient {
-    /// The log of one container, and what is added to it within `span`. It ends early when `request.limit_bytes` have come;
+    /// The log of one container, and what is added to it in its time. It ends early when `request.limit_bytes` have come;
     /// dropping the future ends the request.
     ///
     /// # Errors
@@ -88,10 +97,10 @@ impl ClusterClient {
         namespace: &str,
         pod: &str,
         request: &LogRequest,
-        span: Duration,
+        follow: Follow<'_>,
     ) -> Result<Followed, Failure> {
         let path = format!("{}&follow=true", path(pods, namespace, pod, request)?);
-        let mut stream = match self.stream(&Ask { accept: ACCEPT, ..Ask::get(path) }, span).await? {
+        let mut stream = match self.stream(&Ask { accept: ACCEPT, ..Ask::get(path) }, follow.span).await? {
             Ok(stream) => stream,
             Err(end) => return Ok(Followed { text: String::new(), end: unbegun(end) }),
         };
@@ -99,7 +108,11 @@ impl ClusterClient {
         let mut bytes = Vec::new();
         let end = loop {
             match stream.next().await {
-                Ok(part) => bytes.extend_from_slice(part.get(..limit - bytes.len()).unwrap_or(&part)),
+                Ok(part) => {
+                    let part = part.get(..limit - bytes.len()).unwrap_or(&part);
+                    (follow.heard)(part);
+                    bytes.extend_from_slice(part);
+                }
                 Err(End::Closed) if bytes.len() < limit => break FollowEnd::Closed,
                 Err(End::Time) => break FollowEnd::Time,
                 Err(End::Call) => break FollowEnd::Call,

@@ -40,6 +40,8 @@ use crate::dispatch::{self, Answer, Call, Live, ToolInfo};
 use crate::model::{Caller, Failure, FailureKind};
 use crate::telemetry::span;
 
+mod progress;
+
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// What a call may take beyond its deadline, so that dispatch can still give the part that it has.
 const GRACE: Duration = Duration::from_secs(1);
@@ -253,6 +255,7 @@ impl ServerHandler for Handler {
         );
         let (metrics, deadline) = (Arc::clone(live.metrics()), live.calls.deadline);
         let tool = live.catalog.get(&request.name).map_or("unknown", |entry| entry.spec.name);
+        let (progress, listener) = progress::wanted(&cx);
         let call = Call {
             live,
             caller,
@@ -261,9 +264,10 @@ impl ServerHandler for Handler {
             cancel: cx.ct.child_token(),
             request_id: id.as_str().to_owned(),
             deadline,
+            progress,
         };
         let began = Instant::now();
-        let ended = self.run(call, &cx.ct).instrument(span.clone()).await;
+        let ended = progress::telling(listener, self.run(call, &cx.ct)).instrument(span.clone()).await;
         metrics.call(tool, outcome(ended.as_ref()), began.elapsed());
         let failure = match ended {
             None => return Err(ErrorData::internal_error("cancelled", None)),

@@ -16,7 +16,7 @@ use crate::model::{
     Access, Admission, Cluster, ClusterKey, ClusterKind, ClusterName, Endpoint, Failure, KeyHasher, PathTrust,
     Principal, Reach, RealmName, Tier, Way,
 };
-use crate::output::{Page, Presentation};
+use crate::output::{Page, Presentation, Progress};
 
 fn catalog() -> Catalog {
     Catalog::new(&[]).unwrap()
@@ -76,7 +76,13 @@ pub(crate) fn cluster(name: &str, realms: &[&str], way: &Way, change: impl FnOnc
 
 fn cx(principal: Principal) -> Cx {
     let local = principal.is_local();
-    Cx { principal: Arc::new(principal), presentation: Presentation::default(), page: Page::first(100), local }
+    Cx {
+        principal: Arc::new(principal),
+        presentation: Presentation::default(),
+        page: Page::first(100),
+        local,
+        progress: Progress::default(),
+    }
 }
 
 fn described(entry: &Entry) -> Value {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue};
 use rmcp::model::{
-    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, ServerPeerInfo, Tool,
+    CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProgressNotificationParam,
+    ProtocolVersion, ServerPeerInfo, Tool,
 };
-use rmcp::service::{ClientServiceExt, RunningService};
+use rmcp::service::{ClientServiceExt, NotificationContext, RunningService};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{StreamableHttpClientTransport, TokioChildProcess};
-use rmcp::{RoleClient, ServiceError};
+use rmcp::{ClientHandler, RoleClient, ServiceError};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -63,9 +64,50 @@ impl Era {
 /// A connected MCP client.
 #[derive(Debug)]
 pub struct Client {
-    running: RunningService<RoleClient, ClientConfig>,
+    running: RunningService<RoleClient, Listener>,
+    steps: Steps,
     log: Option<Arc<Mutex<Vec<u8>>>>,
     _home: Option<TempDir>,
+}
+
+type Steps = Arc<Mutex<Vec<Progress>>>;
+
+/// What `notifications/progress` said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// How far it is.
+    pub progress: f64,
+    /// Of how much, where it said so.
+    pub total: Option<f64>,
+    /// The words to it; empty without.
+    pub message: String,
+}
+
+/// rmcp's side of a [`Client`]: writes down what comes beside answers.
+#[derive(Debug)]
+struct Listener {
+    info: ClientConfig,
+    steps: Steps,
+}
+
+impl Listener {
+    fn new(era: Era) -> (Self, Steps) {
+        let steps = Steps::default();
+        let info = ClientConfig::new(ClientCapabilities::default(), Implementation::new("kubeferry-testenv", "1"))
+            .with_protocol_version(era.version());
+        (Self { info, steps: Arc::clone(&steps) }, steps)
+    }
+}
+
+impl ClientHandler for Listener {
+    fn get_info(&self) -> ClientConfig {
+        self.info.clone()
+    }
+
+    async fn on_progress(&self, said: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        let step = Progress { progress: said.progress, total: said.total, message: said.message.unwrap_or_default() };
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    }
 }
 
 /// The result of a tool call.
@@ -119,10 +161,11 @@ impl Client {
             config = config.auth_header(token);
         }
         let transport = StreamableHttpClientTransport::with_client(raw::client()?, config);
-        let serving = info(era).serve_with_lifecycle(transport, era.lifecycle());
+        let (listener, steps) = Listener::new(era);
+        let serving = listener.serve_with_lifecycle(transport, era.lifecycle());
         let running = timeout(HANDSHAKE, serving).await.with_context(|| format!("the handshake with {url}"))?;
         let running = running.map_err(|error| anyhow::anyhow!("the {era:?} handshake with {url}: {error}"))?;
-        Ok(Self { running, log: None, _home: None })
+        Ok(Self { running, steps, log: None, _home: None })
     }
 
     /// Starts the program with `args` and speaks over its standard input and output. Its environment is empty but for
@@ -145,10 +188,11 @@ impl Client {
         if let Some(stderr) = stderr {
             tokio::spawn(keep(stderr, Arc::clone(&log)));
         }
-        let serving = info(era).serve_with_lifecycle(transport, era.lifecycle());
+        let (listener, steps) = Listener::new(era);
+        let serving = listener.serve_with_lifecycle(transport, era.lifecycle());
         let running = timeout(HANDSHAKE, serving).await.with_context(|| format!("the handshake: {}", text(&log)))?;
         let running = running.map_err(|error| anyhow::anyhow!("the {era:?} handshake: {error}\n{}", text(&log)))?;
-        Ok(Self { running, log: Some(log), _home: Some(home) })
+        Ok(Self { running, steps, log: Some(log), _home: Some(home) })
     }
 
     /// What the server said of itself.
@@ -190,6 +234,13 @@ impl Client {
         })
     }
 
+    /// What calls of this client have said of themselves so far, in the order in which rmcp handed it over, which may
+    /// be just after the answer. rmcp asks for it with every request.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What a program on stdio has logged so far; empty over HTTP.
     #[must_use]
     pub fn log(&self) -> String {
@@ -205,11 +256,6 @@ impl Client {
         timeout(HANDSHAKE, running.cancel()).await.context("closing")?.context("closing")?;
         Ok(log.as_ref().map(text).unwrap_or_default())
     }
-}
-
-fn info(era: Era) -> ClientConfig {
-    ClientConfig::new(ClientCapabilities::default(), Implementation::new("kubeferry-testenv", "1"))
-        .with_protocol_version(era.version())
 }
 
 fn rpc(error: ServiceError) -> anyhow::Error {

@@ -140,6 +140,7 @@ scenarios! {
     protocols: [
         both_generations_over_http,
         both_generations_over_stdio,
+        a_long_call_says_how_far_it_is_to_who_asked,
     ];
     local: [
         stdio_lists_the_live_context_and_explains_the_dead_one,

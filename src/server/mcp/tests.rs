@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 mod economy;
+mod progress;
 
 use super::McpService;
 use crate::dispatch::{CallLimits, Live, Profiles};
@@ -18,7 +19,7 @@ use crate::policy::{Policy, PolicyConfig};
 use crate::pool::Pool;
 use crate::server::sign_in::SignInCell;
 use crate::server::tests::{caller, live, live_with};
-use crate::server::{Limits, RequestIds};
+use crate::server::{Limits, LiveSource, RequestIds};
 use crate::telemetry::Scrape;
 
 const MODERN: &str = "2026-07-28";
@@ -70,17 +71,24 @@ async fn legacy(method: &str, params: Value) -> (StatusCode, Value) {
     send(request(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}), &headers, true)).await
 }
 
-/// Row P09 of the catalogue of failures, which nobody can bring about from outside.
-#[tokio::test]
-async fn p09_a_panic_in_a_tool_fails_that_call_alone() {
+/// A generation whose catalog has the tools of `tools::odd` too.
+fn live_with_odd_tools() -> LiveSource {
     let live = live();
-    let catalog = Arc::new(crate::tools::panics::catalog());
+    let catalog = Arc::new(crate::tools::odd::catalog());
     let before = live.load_full();
     let (status, generation, calls) = (Arc::clone(&before.status), before.generation, CallLimits::default());
     let (auth, seal, profiles) = (Arc::clone(&before.auth), Arc::clone(&before.seal), Profiles::default());
     let inventory = Snapshot::new(Vec::new(), BTreeMap::new());
     let (policy, pool) = (Policy::new(PolicyConfig::default()), Pool::default());
     live.store(Arc::new(Live { generation, auth, inventory, policy, pool, catalog, seal, status, calls, profiles }));
+    live
+}
+
+/// Row P09 of the catalogue of failures, which nobody can bring about from outside.
+#[tokio::test]
+async fn p09_a_panic_in_a_tool_fails_that_call_alone() {
+    let live = live_with_odd_tools();
+    let generation = live.load().generation;
     let service = McpService::new(live.clone(), Limits::default(), false, CancellationToken::new());
     let call = async |tool: &str| {
         let headers = [("mcp-protocol-version", "2025-06-18")];

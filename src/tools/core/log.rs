@@ -1,5 +1,6 @@
 //! `pods_log`: newest lines of one pod, or of the pods of a workload or selector, inside a budget of bytes.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -8,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::{Access, ApiResource, Failure, ListRequest};
-use crate::output::{Body, Output};
-use crate::pool::{ClusterClient, LogRequest};
+use crate::output::{Body, Output, Progress};
+use crate::pool::{ClusterClient, Follow, LogRequest};
 use crate::tools::{Cx, Spec, TargetNeed, Tool, kubelet, lines, pods};
 
 use super::resources;
@@ -69,7 +70,7 @@ impl Tool for PodsLog {
     };
     type Args = Args;
 
-    async fn call(&self, _cx: &Cx, client: &ClusterClient, args: Args) -> Result<Output, Failure> {
+    async fn call(&self, cx: &Cx, client: &ClusterClient, args: Args) -> Result<Output, Failure> {
         let question = Question::read(args)?;
         let mut notes = Vec::new();
         let namespace = question.namespace.clone().unwrap_or_else(|| {
@@ -78,7 +79,8 @@ impl Tool for PodsLog {
             default
         });
         let resource = client.kind("pods", Some("v1")).await?;
-        let place = Place { client, pods: &resource, namespace: &namespace };
+        let heard = Heard { progress: &cx.progress, lines: AtomicU64::new(0) };
+        let place = Place { client, pods: &resource, namespace: &namespace, heard: &heard };
         let doing = format!("reading logs of {} in namespace {namespace}", question.which);
         let answered = async {
             let sources = sources(&place, &question, &mut notes).await?;
@@ -93,6 +95,21 @@ struct Place<'a> {
     client: &'a ClusterClient,
     pods: &'a ApiResource,
     namespace: &'a str,
+    heard: &'a Heard<'a>,
+}
+
+/// Says how many lines have come of the logs that are followed.
+struct Heard<'a> {
+    progress: &'a Progress,
+    lines: AtomicU64,
+}
+
+impl Heard<'_> {
+    fn part(&self, part: &[u8]) {
+        let more = part.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lines = self.lines.fetch_add(more, Relaxed) + more;
+        self.progress.report(lines, None, format!("{lines} lines so far"));
+    }
 }
 
 /// A container whose log is read.
@@ -279,7 +296,8 @@ async fn fetch(
     let most = if question.pick.grep.is_some() { request.limit_bytes } else { request.limit_bytes.min(shown) };
     let request = LogRequest { limit_bytes: most, ..request.clone() };
     let began = Instant::now();
-    let followed = place.client.follow(place.pods, place.namespace, pod, &request, span).await?;
+    let follow = Follow { span, heard: &|part| place.heard.part(part) };
+    let followed = place.client.follow(place.pods, place.namespace, pod, &request, follow).await?;
     let ended = follow::ended(place, pod, &request, span, began.elapsed(), followed.end).await;
     Ok((followed.text, Some(ended)))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::wire::World;
+use crate::output::Progress;
 use crate::policy::Namespaces;
 
 const PODS: &str = "/api/v1/namespaces/shop/pods";
@@ -88,4 +89,14 @@ async fn one_call_follows_four_pods_and_reads_the_others_once() {
     assert!((0..6).all(|at| text.contains(&format!("web-{at}: line of {at}"))), "{text}");
     assert_eq!((world.asked("follow=true"), world.asked("/log?")), (4, 6));
     assert_eq!(text.matches(": followed for 1 s").count(), 4, "{text}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_followed_says_how_much_has_come() {
+    let world = world().await;
+    let (progress, mut steps) = Progress::heard();
+    let args = json!({"name": "open", "namespace": "shop", "follow": "1s"});
+    let (followed, step) = tokio::join!(world.call_heard("pods_log", args, progress), steps.next());
+    assert!(followed.is_ok(), "{followed:?}");
+    assert_eq!((step.done, step.total, step.message.as_str()), (4, None, "4 lines so far"));
 }

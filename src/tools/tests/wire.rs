@@ -14,7 +14,7 @@ use crate::model::{
     Caller, Cluster, ClusterKind, ClusterName, Endpoint, Failure, PathTrust, Place, Principal, RealmName, Secret,
     SubjectToken, Target, Tier,
 };
-use crate::output::{Page, Presentation, render};
+use crate::output::{Page, Presentation, Progress, render};
 use crate::policy::{Namespaces, Policy, PolicyConfig};
 use crate::pool::credential::{self, CompileContext};
 use crate::pool::{Limits, Pool};
@@ -166,6 +166,10 @@ impl World {
     }
 
     pub(super) async fn call(&self, tool: &str, args: Value) -> Result<String, Failure> {
+        self.call_heard(tool, args, Progress::default()).await
+    }
+
+    pub(super) async fn call_heard(&self, tool: &str, args: Value, progress: Progress) -> Result<String, Failure> {
         let principal = Principal {
             expires: Some(SystemTime::now() + Duration::from_secs(300)),
             token_digest: [1; 32],
@@ -187,6 +191,7 @@ impl World {
             presentation: Presentation::default(),
             page: Page::first(100),
             local: false,
+            progress,
         };
         let output = tool.call(&cx, &client, args.as_object().unwrap().clone()).await?;
         Ok(render(output, &cx.presentation, |_| None).unwrap().text)
