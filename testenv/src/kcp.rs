@@ -1,22 +1,24 @@
-//! A real kcp: one shard with its own store, which needs no front-proxy.
+//! A real kcp: one shard with its own store, which needs no front-proxy and may have one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::apiserver::{Client, JwtIssuer, Serving, audit, kubeconfig};
 use crate::artifacts::Program;
-use crate::pki::Leaf;
-use crate::poll;
+use crate::pki::{Ca, Leaf};
 use crate::process::{Launch, Process, files, port};
+
+mod front_proxy;
+mod mounts;
+mod workspaces;
+
+pub use front_proxy::FrontProxy;
 
 /// How long kcp may take to serve; it takes 25 s on an idle machine.
 const READY: Duration = Duration::from_secs(300);
-/// How long a workspace may take to be ready; it takes a second or two.
-const WORKSPACE: Duration = Duration::from_secs(120);
 /// Where workspaces of a workspace live.
 const WORKSPACES: &str = "/apis/tenancy.kcp.io/v1alpha1/workspaces";
 
@@ -49,6 +51,9 @@ impl<'a> KcpConfig<'a> {
 pub struct Kcp {
     name: String,
     serving: Serving,
+    /// Signs the certificates of proxies, whose headers name the user. Never the authority of people's certificates: a
+    /// proxy's own certificate would then be the user of every request that it passes on with somebody's token.
+    proxies: Ca,
     client: Client,
     process: Process,
 }
@@ -62,15 +67,16 @@ impl Kcp {
         let program = Program::Kcp.path()?;
         let serving = Serving::new(config.name, port::free()?, "system:kcp:admin");
         let client = serving.admin_client(serving.url())?;
+        let proxies = Ca::new(&format!("{} proxies", config.name));
         let folder = files::folder(config.name)?;
         let launch = Launch {
             name: config.name,
             program: &program,
-            args: args(&folder, &config, &serving)?,
+            args: args(&folder, &config, &serving, &proxies)?,
             envs: vec![("UNSAFE_E2E_HACK_DISABLE_ETCD_FSYNC", "true")],
         };
         let process = Process::start(folder, launch)?;
-        let mut kcp = Self { name: config.name.to_owned(), serving, client, process };
+        let mut kcp = Self { name: config.name.to_owned(), serving, proxies, client, process };
         kcp.ready().await?;
         Ok(kcp)
     }
@@ -141,77 +147,6 @@ impl Kcp {
         self.admin(workspace).get(path).await
     }
 
-    /// Makes a workspace of type `universal` below `parent` and returns its logical cluster once it is ready.
-    ///
-    /// # Errors
-    /// When kcp refuses it, or it is not ready within two minutes.
-    pub async fn create_workspace(&self, parent: &str, name: &str) -> anyhow::Result<String> {
-        self.create_workspace_of_type(parent, name, "universal").await
-    }
-
-    /// Makes a workspace of a type that `root` has: `universal`, `organization` (only below `root`), `team`, …
-    ///
-    /// # Errors
-    /// When kcp refuses it, or it is not ready within two minutes.
-    pub async fn create_workspace_of_type(&self, parent: &str, name: &str, kind: &str) -> anyhow::Result<String> {
-        self.create_workspace_of(parent, name, json!({"name": kind, "path": "root"})).await
-    }
-
-    /// Makes a workspace that accepts the tokens of `issuer` beside those that all workspaces accept, and returns its
-    /// logical cluster once it is ready. Type and configuration have its name too and are in `parent`.
-    ///
-    /// Needs the feature gate `WorkspaceAuthentication`. `audiences` of the issuer are what it accepts there.
-    ///
-    /// # Errors
-    /// When kcp refuses one of them, or the workspace is not ready within two minutes.
-    pub async fn create_world(&self, parent: &str, name: &str, issuer: &JwtIssuer) -> anyhow::Result<String> {
-        let objects = [
-            json!({
-                "apiVersion": "tenancy.kcp.io/v1alpha1",
-                "kind": "WorkspaceAuthenticationConfiguration",
-                "metadata": {"name": name},
-                "spec": {"jwt": [issuer.authenticator()]},
-            }),
-            json!({
-                "apiVersion": "tenancy.kcp.io/v1alpha1",
-                "kind": "WorkspaceType",
-                "metadata": {"name": name},
-                "spec": {
-                    "extend": {"with": [{"name": "universal", "path": "root"}]},
-                    "authenticationConfigurations": [{"name": name}],
-                },
-            }),
-        ];
-        self.apply(parent, &objects).await.with_context(|| format!("the type of {parent}:{name}"))?;
-        self.create_workspace_of(parent, name, json!({"name": name, "path": parent})).await
-    }
-
-    async fn create_workspace_of(&self, parent: &str, name: &str, kind: Value) -> anyhow::Result<String> {
-        let what = format!("workspace {parent}:{name}");
-        let workspace = json!({
-            "apiVersion": "tenancy.kcp.io/v1alpha1",
-            "kind": "Workspace",
-            "metadata": {"name": name},
-            "spec": {"type": kind},
-        });
-        let client = self.admin(parent);
-        client.apply(&[workspace]).await.with_context(|| what.clone())?;
-        let path = format!("{WORKSPACES}/{name}");
-        let ready = poll::until(&what, WORKSPACE, || async {
-            let workspace = client.get(&path).await;
-            let workspace = workspace.map_err(|error| format!("{error:#}"))?;
-            if workspace["status"]["phase"] == "Ready" {
-                return Ok(workspace);
-            }
-            Err(workspace["status"].to_string())
-        })
-        .await?;
-        let Some(cluster) = ready["spec"]["cluster"].as_str() else {
-            bail!("{what} is ready but names no logical cluster");
-        };
-        Ok(cluster.to_owned())
-    }
-
     /// What kcp saw so far, oldest first, when it was started with `audit`.
     ///
     /// # Errors
@@ -250,8 +185,9 @@ impl Kcp {
 }
 
 /// Writes the files of kcp and returns all of its arguments.
-fn args(folder: &TempDir, config: &KcpConfig<'_>, serving: &Serving) -> anyhow::Result<Vec<String>> {
+fn args(folder: &TempDir, config: &KcpConfig<'_>, serving: &Serving, proxies: &Ca) -> anyhow::Result<Vec<String>> {
     let data = folder.path().join("kcp");
+    let proxies = files::write(folder, "requestheader-ca.crt", proxies.pem())?;
     let mut args = vec!["start".to_owned()];
     args.extend(serving.flags(folder, &config.authentication, config.audit)?);
     args.extend([
@@ -260,6 +196,10 @@ fn args(folder: &TempDir, config: &KcpConfig<'_>, serving: &Serving) -> anyhow::
         format!("--embedded-etcd-peer-port={}", port::free()?),
         "--embedded-etcd-wal-size-bytes=5000".to_owned(),
         "--batteries-included=admin,user,workspace-types".to_owned(),
+        format!("--requestheader-client-ca-file={proxies}"),
+        "--requestheader-username-headers=X-Remote-User".to_owned(),
+        "--requestheader-group-headers=X-Remote-Group".to_owned(),
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-".to_owned(),
     ]);
     if !config.feature_gates.is_empty() {
         args.push(format!("--feature-gates={}", config.feature_gates.join(",")));
@@ -270,8 +210,9 @@ fn args(folder: &TempDir, config: &KcpConfig<'_>, serving: &Serving) -> anyhow::
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::pki::Ca;
 
     #[tokio::test]
     #[ignore = "needs real control planes: scripts/test"]

@@ -71,6 +71,11 @@ impl Serving {
         self.server_ca.pem()
     }
 
+    /// The CA of the certificates of people.
+    pub(crate) fn client_ca_pem(&self) -> &str {
+        self.client_ca.pem()
+    }
+
     pub(crate) fn admin(&self) -> Credential<'_> {
         Credential::Certificate(&self.admin)
     }
