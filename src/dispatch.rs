@@ -92,7 +92,10 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
         }
         (_, Some(target)) => {
             let client = connect(&live, caller.clone(), entry, target, deadline).await?;
-            run_tool(&live, entry, &cx, Some(&client), taken.own).await?
+            match run_tool(&live, entry, &cx, Some(&client), taken.own).await {
+                Ok(output) => output,
+                Err(failure) => return Err(client.heard(failure).await),
+            }
         }
         (_, None) => run_tool(&live, entry, &cx, None, taken.own).await?,
     };

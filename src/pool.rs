@@ -24,6 +24,7 @@ mod items;
 mod log;
 mod node;
 mod openapi;
+mod outside;
 mod place;
 mod reply;
 mod retry;

@@ -283,7 +283,7 @@ async fn list(client: &ClusterClient) -> Result<Listing, Failure> {
     }
 }
 
-async fn probe(client: &ClusterClient) -> Result<Entry, Failure> {
+pub(super) async fn probe(client: &ClusterClient) -> Result<Entry, Failure> {
     #[derive(Deserialize)]
     struct Version {
         #[serde(rename = "gitVersion")]

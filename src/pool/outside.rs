@@ -1,0 +1,38 @@
+//! What a kcp's refusal means: of a workspace that the caller may not enter nothing more is said than that, in the words
+//! that are used for one that is not there.
+//!
+//! To a path that is not there a shard answers 404 and to one that is 403; a front-proxy answers 403 to both, in two
+//! wordings, and so it does for logical cluster names. `/version` needs access to the workspace and nothing else, so one
+//! request tells a lack of access from a lack of a role in the workspace.
+
+use super::client::ClusterClient;
+use super::workspaces::{Entry, probe};
+use crate::model::{ClusterKind, Failure, FailureKind, Place};
+
+impl ClusterClient {
+    /// `failure` as the caller may hear it. One more request, and only for what says no.
+    pub async fn heard(&self, failure: Failure) -> Failure {
+        if self.target().cluster.kind != ClusterKind::Kcp || self.target().place == Place::Whole || !says_no(&failure) {
+            return failure;
+        }
+        match probe(self).await {
+            Ok(Entry::Yes | Entry::Unknown) => failure,
+            Ok(Entry::No) => outside(&failure).target(self.target().address().to_string()),
+            // Without it, nobody knows what the first answer tells.
+            Err(unanswered) => unanswered,
+        }
+    }
+}
+
+/// An answer to a request that may come from outside of the workspace, or a conclusion from one.
+fn says_no(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound)
+        && failure.code != "cluster_rejected_credential"
+}
+
+fn outside(failure: &Failure) -> Failure {
+    let cause = "this workspace is not there, or you have no access to it";
+    let said = Failure::new(FailureKind::Refused, "forbidden", cause)
+        .hint("Check the address; access is what its ClusterRole system:kcp:workspace:access gives");
+    Failure { detail: Some(failure.to_string()), ..said }
+}
