@@ -33,6 +33,7 @@ mod lab {
     mod measuring;
     pub mod proc;
     pub mod scene;
+    pub mod shard;
     pub mod unit;
 }
 
@@ -58,6 +59,8 @@ mod scenarios {
     pub mod failures;
     pub mod figures;
     pub mod foreign;
+    pub mod kcp_mounts;
+    pub mod kcp_people;
     pub mod keycloak;
     pub mod keycloak_mistakes;
     pub mod keycloak_twin;
@@ -192,10 +195,15 @@ scenarios! {
     ];
     workspaces: [
         a_path_becomes_a_logical_cluster_name,
-        a_mount_never_sees_a_credential,
         a_logical_cluster_name_needs_no_parent,
         unknown_and_forbidden_workspaces_answer_alike,
         what_a_workspace_does_not_serve_is_said,
+    ];
+    kcp_mounts: [
+        a_mount_never_sees_a_credential,
+    ];
+    kcp_people: [
+        each_sees_their_own_and_nothing_else,
     ];
     output: [
         lists_are_narrow_tables_unless_asked,

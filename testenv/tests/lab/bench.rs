@@ -41,6 +41,14 @@ pub async fn bad(client: &Client, tool: &str, arguments: serde_json::Value) -> a
     Ok(called)
 }
 
+/// An answer without the workspace's name, whole or last segment.
+pub fn without(called: &Called, place: &str) -> (String, String) {
+    let twin = called.structured.as_ref().map(serde_json::Value::to_string).unwrap_or_default();
+    let last = place.rsplit(':').next().unwrap_or(place);
+    let clean = |text: String| text.replace(place, "PLACE").replace(last, "LAST");
+    (clean(called.text.clone()), clean(twin))
+}
+
 /// A context of a kubeconfig.
 pub struct KubeContext<'a> {
     /// Name of context, cluster and user.

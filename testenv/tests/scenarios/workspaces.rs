@@ -1,13 +1,10 @@
 //! Workspaces of a kcp.
 
 use serde_json::{Value, json};
-use testenv::ferry::Ferry;
-use testenv::mcp::{Called, Client, Era};
-use testenv::simulator::{JwtIssuer, Keys, Rule, SimConfig, Simulator};
-use testenv::tap::{Tap, TapConfig};
 
-use crate::lab::bench::{bad, good, names};
+use crate::lab::bench::{bad, good, names, without};
 use crate::lab::scene::Scene;
+use crate::lab::shard::assert_names_only;
 
 fn configmaps(cluster: &str) -> Value {
     json!({"cluster": cluster, "kind": "configmaps", "namespace": "default"})
@@ -40,67 +37,7 @@ pub async fn a_path_becomes_a_logical_cluster_name(scene: &Scene) -> anyhow::Res
     assert_eq!(listed, ["team-a", "team-b"]);
     let whoami = good(&alice, "whoami", json!({"cluster": "kcp-eu:root:org:team-a"})).await?;
     assert!(whoami.text.contains("corp:alice"), "{}", whoami.text);
-    no_request_below_a_path(&scene.world.kcp.tap);
-    Ok(())
-}
-
-/// A shard forwards whatever is below a mount, credential and all, to any URL: nothing may be sent there.
-pub async fn a_mount_never_sees_a_credential(scene: &Scene) -> anyhow::Result<()> {
-    let sink = Tap::sink("mount", 200).await?;
-    let realms = &scene.world.realms;
-    let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
-    let issuer = JwtIssuer::new(&realms.issuer("corp"), keys, "kcp-eu", "corp:");
-    let kcp = Simulator::start(SimConfig::kcp().issuer(issuer)).await?;
-    let org = kcp.workspace("root:org");
-    org.allow(Rule::user("corp:alice").everything());
-    kcp.workspace("root:org:team").allow(Rule::user("corp:alice").everything());
-    kcp.mount("root:org:mounted", &sink.url());
-    kcp.mount("root:org:pending", "");
-    let tap = Tap::start(TapConfig::new("kcp-m", kcp.url().trim_start_matches("https://"), kcp.ca_pem())).await?;
-    let folder = tempfile::tempdir()?;
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, tap.ca_pem())?;
-    let config = format!(
-        "[clusters.kcp-m]\nkind = \"kcp\"\nserver = \"{}\"\nca_file = \"{}\"\nrealm = \"corp\"\nentry = [\"root\"]\n\
-         audiences = [\"kcp-eu\"]\nstrategy = \"passthrough\"\ni_accept_token_passthrough = true\n",
-        tap.url(),
-        ca.display()
-    );
-    let ferry = Ferry::start(Some(&scene.world.config_with(&config)), &[("KUBEFERRY_LOG", "debug")]).await?;
-    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
-
-    let listed = good(&alice, "resources_list", json!({"cluster": "kcp-m:root:org", "kind": "workspaces"})).await?;
-    let mut found = names(&listed.text);
-    found.sort();
-    assert_eq!(found, ["mounted", "pending", "team"], "a mount is listed: {}", listed.text);
-    let object = json!({"cluster": "kcp-m:root:org", "kind": "workspace", "name": "mounted"});
-    good(&alice, "resources_get", object).await?;
-    for target in [
-        json!({"cluster": "kcp-m:root:org:mounted"}),
-        json!({"cluster": "kcp-m", "workspace": "root:org:mounted"}),
-        json!({"cluster": "kcp-m:root:org:mounted:below"}),
-        json!({"cluster": "mounted", "from": "kcp-m:root:org"}),
-        json!({"cluster": "mounted:below", "from": "kcp-m:root:org"}),
-        json!({"cluster": "../mounted", "from": "kcp-m:root:org:team"}),
-        json!({"from": "kcp-m:root:org:mounted"}),
-        json!({"cluster": "kcp-m:root:org:pending"}),
-    ] {
-        for tool in ["namespaces_list", "whoami"] {
-            let refused = bad(&alice, tool, target.clone()).await?;
-            assert!(refused.text.contains("mount"), "{tool} {target} says why: {}", refused.text);
-        }
-    }
-    for target in ["..", "."] {
-        let up = json!({"cluster": target, "from": "kcp-m:root:org:mounted", "kind": "workspaces"});
-        // `..` of a mount is its parent, which is no mount.
-        let answered = alice.call("resources_list", up).await?;
-        assert_eq!(answered.is_error, target == ".", "{target}: {}", answered.text);
-    }
-    assert_eq!((sink.connections(), sink.requests().len()), (0, 0), "the mount's target saw something");
-    let forwarded = kcp.requests().into_iter().find(|request| request.forwarded);
-    assert!(forwarded.is_none(), "a request was forwarded: {forwarded:?}");
-    no_request_below_a_path(&tap);
-    scene.assert_no_secret(&ferry.log());
+    assert_names_only(&scene.world.kcp.tap);
     Ok(())
 }
 
@@ -116,7 +53,7 @@ pub async fn a_logical_cluster_name_needs_no_parent(scene: &Scene) -> anyhow::Re
     let says = |word: &str| assert!(refused.text.contains(word), "it says {word:?}: {}", refused.text);
     says("logical cluster name");
     says("trusted");
-    no_request_below_a_path(&scene.world.kcp.tap);
+    assert_names_only(&scene.world.kcp.tap);
     Ok(())
 }
 
@@ -150,14 +87,6 @@ pub async fn unknown_and_forbidden_workspaces_answer_alike(scene: &Scene) -> any
     Ok(())
 }
 
-/// An answer without the workspace's name, whole or last segment.
-fn without(called: &Called, place: &str) -> (String, String) {
-    let twin = called.structured.as_ref().map(Value::to_string).unwrap_or_default();
-    let last = place.rsplit(':').next().unwrap_or(place);
-    let clean = |text: String| text.replace(place, "PLACE").replace(last, "LAST");
-    (clean(called.text.clone()), clean(twin))
-}
-
 /// A workspace without pods says so, instead of a 404.
 pub async fn what_a_workspace_does_not_serve_is_said(scene: &Scene) -> anyhow::Result<()> {
     let alice = scene.client("corp", "alice").await?;
@@ -167,13 +96,4 @@ pub async fn what_a_workspace_does_not_serve_is_said(scene: &Scene) -> anyhow::R
         assert!(refused.text.contains("workspace"), "{kind}: {}", refused.text);
     }
     Ok(())
-}
-
-fn no_request_below_a_path(tap: &Tap) {
-    for request in tap.requests() {
-        let place = request.path.strip_prefix("/clusters/").and_then(|rest| rest.split(['/', '?']).next());
-        let place = place.unwrap_or_else(|| panic!("a request outside all workspaces: {}", request.path));
-        let is_name = place.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        assert!(is_name, "a credential below a path: {}", request.path);
-    }
 }

@@ -1,0 +1,207 @@
+//! People of one organisation in a kcp: each sees what is theirs and nothing else, at a shard and behind a front-proxy.
+//!
+//! | who   | may                                                                                  |
+//! |-------|--------------------------------------------------------------------------------------|
+//! | alice | everything in the organisation and in `team-a`; being above gives nothing below       |
+//! | bob   | enter `team-b` and read its configmaps, nothing above                                 |
+//! | carol | nothing                                                                              |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use testenv::ferry::Ferry;
+use testenv::mcp::{Client, Era};
+use testenv::realm::User;
+use testenv::tap::{Tap, digest};
+
+use crate::lab::bench::{bad, good, names, without};
+use crate::lab::scene::{Scene, say};
+use crate::lab::shard::{Right, Shard, another_entry, assert_names_only, entry, place};
+
+const ORG: &str = "root:org-x";
+const TEAMS: [&str; 3] = ["root:org-x:team-a", "root:org-x:team-b", "root:org-x:team-c"];
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+/// A logical cluster name that no kcp gave, as long as those that it gives.
+const UNKNOWN: &str = "1zzzzzzzzzzzzzz1";
+
+/// One way to the organisation's kcp: a shard or its front-proxy, with kubeferry before it.
+struct Door<'a> {
+    scene: &'a Scene,
+    tap: Tap,
+    ferry: Ferry,
+    people: BTreeMap<&'static str, Client>,
+    /// By path.
+    clusters: &'a BTreeMap<&'static str, String>,
+}
+
+impl<'a> Door<'a> {
+    /// Two entries of one server: `kcp-x` resolves paths, `kcp-t` trusts them.
+    async fn open(
+        scene: &'a Scene,
+        (url, ca_pem): (&str, &str),
+        clusters: &'a BTreeMap<&'static str, String>,
+    ) -> anyhow::Result<Self> {
+        let (tap, resolving) = entry(scene, "kcp-x", url, ca_pem).await?;
+        let trusting = another_entry(scene, "kcp-t", &tap)?;
+        let config = format!("{resolving}{trusting}paths = \"trusted\"\n");
+        let ferry = Ferry::start(Some(&scene.world.config_with(&config)), &[("KUBEFERRY_LOG", "trace")]).await?;
+        let mut people = BTreeMap::new();
+        for person in PEOPLE {
+            let token = scene.token("corp", person);
+            people.insert(person, Client::http(ferry.url(), Some(&token), Era::Modern).await?);
+        }
+        Ok(Self { scene, tap, ferry, people, clusters })
+    }
+
+    fn name(&self, path: &str) -> &str {
+        &self.clusters[path]
+    }
+
+    /// Fails when another credential than theirs was sent.
+    fn sent_only_theirs(&self) -> anyhow::Result<()> {
+        let theirs: BTreeSet<String> = PEOPLE.iter().map(|person| digest(&self.scene.token("corp", person))).collect();
+        for request in self.tap.requests() {
+            let one_of_theirs = request.credentials.len() == 1 && request.credentials.is_subset(&theirs);
+            ensure!(one_of_theirs, "{} saw {:?}", request.path, request.credentials);
+        }
+        Ok(())
+    }
+}
+
+/// Three people, once at a bare shard and once behind its front-proxy.
+pub async fn each_sees_their_own_and_nothing_else(scene: &Scene) -> anyhow::Result<()> {
+    scene.world.realms.add_user("corp", User::new("carol", &[]));
+    let kcp = Shard::start(scene, "kcp-x", &[]).await?;
+    let mut clusters = BTreeMap::new();
+    for (path, rights) in [
+        (ORG, &[("alice", Right::Everything)][..]),
+        (TEAMS[0], &[("alice", Right::Everything)]),
+        (TEAMS[1], &[("bob", Right::Configmaps)]),
+        (TEAMS[2], &[]),
+    ] {
+        clusters.insert(path, kcp.workspace(scene, path, rights).await?);
+    }
+    play("shard", Door::open(scene, (kcp.url(), kcp.ca_pem()), &clusters).await?).await?;
+    if let Some(proxy) = kcp.front_proxy(&[ORG, TEAMS[0], TEAMS[1], TEAMS[2]]).await? {
+        let door = Door::open(scene, (proxy.url(), proxy.ca_pem()), &clusters).await?;
+        play("front-proxy", door).await?;
+    }
+    Ok(())
+}
+
+async fn play(name: &str, door: Door<'_>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let all = async {
+        each_lists_their_own(&door).await.context("listing")?;
+        each_uses_their_own(&door).await.context("using")?;
+        what_is_foreign_is_as_what_is_not_there(&door, "kcp-x").await.context("resolving")?;
+        ensure!(!door.tap.requests().is_empty(), "kubeferry asked this kcp");
+        assert_names_only(&door.tap);
+        door.sent_only_theirs()?;
+
+        door.tap.clear();
+        a_trusted_path_is_used_as_it_is(&door).await.context("trusting")?;
+        what_is_foreign_is_as_what_is_not_there(&door, "kcp-t").await.context("trusting")?;
+        door.tap.requests().iter().for_each(|request| assert!(!place(&request.path).is_empty(), "{}", request.path));
+        door.sent_only_theirs()
+    };
+    all.await.with_context(|| format!("at the {name}"))?;
+    door.scene.assert_no_secret(&door.ferry.log());
+    say(&format!("{name}: {:?}", began.elapsed()));
+    Ok(())
+}
+
+async fn each_lists_their_own(door: &Door<'_>) -> anyhow::Result<()> {
+    let at = |place: &str| json!({"cluster": format!("kcp-x:{place}"), "kind": "workspaces"});
+    for (person, client) in &door.people {
+        // Everybody who is authenticated may look around in root.
+        let listed = good(client, "resources_list", at("root")).await?;
+        ensure!(names(&listed.text) == ["org-x"], "{person}: {}", listed.text);
+        let org = client.call("resources_list", at(ORG)).await?;
+        if *person == "alice" {
+            let mut found = names(&org.text);
+            found.sort();
+            ensure!(found == ["team-a", "team-b", "team-c"], "{person}: {}", org.text);
+        } else {
+            ensure!(org.is_error && !org.text.contains("team-"), "{person}: {}", org.text);
+        }
+        for path in TEAMS {
+            let team = client.call("resources_list", at(door.name(path))).await?;
+            ensure!(team.is_error == ((*person, path) != ("alice", TEAMS[0])), "{person} at {path}: {}", team.text);
+        }
+    }
+    Ok(())
+}
+
+async fn each_uses_their_own(door: &Door<'_>) -> anyhow::Result<()> {
+    let (alice, bob) = (&door.people["alice"], &door.people["bob"]);
+    for address in [TEAMS[0], door.name(TEAMS[0])] {
+        reads_here(alice, &format!("kcp-x:{address}"), "team-a").await?;
+    }
+    let address = format!("kcp-x:{}", door.name(TEAMS[1]));
+    reads_here(bob, &address, "team-b").await?;
+    let whoami = good(bob, "whoami", json!({"cluster": address})).await?;
+    ensure!(whoami.text.contains("corp:bob"), "{}", whoami.text);
+    // He cannot read the parent, so the path is no way; the answer names both that are.
+    let refused = bad(bob, "whoami", json!({"cluster": format!("kcp-x:{}", TEAMS[1])})).await?;
+    for word in ["logical cluster name", "trusted"] {
+        ensure!(refused.text.contains(word), "it says {word:?}: {}", refused.text);
+    }
+    Ok(())
+}
+
+async fn a_trusted_path_is_used_as_it_is(door: &Door<'_>) -> anyhow::Result<()> {
+    reads_here(&door.people["bob"], &format!("kcp-t:{}", TEAMS[1]), "team-b").await?;
+    reads_here(&door.people["alice"], &format!("kcp-t:{}", TEAMS[0]), "team-a").await?;
+    let paths: Vec<String> = door.tap.requests().into_iter().map(|request| request.path).collect();
+    ensure!(paths.iter().any(|path| path.starts_with("/clusters/root:org-x:team-b/")), "{paths:?}");
+    Ok(())
+}
+
+async fn reads_here(client: &Client, cluster: &str, team: &str) -> anyhow::Result<()> {
+    let list = json!({"cluster": cluster, "kind": "configmaps", "namespace": "default"});
+    let listed = good(client, "resources_list", list).await?;
+    ensure!(names(&listed.text).contains(&"here".to_owned()), "{cluster}: {}", listed.text);
+    let get = json!({"cluster": cluster, "kind": "configmap", "namespace": "default", "name": "here"});
+    let read = good(client, "resources_get", get).await?;
+    ensure!(read.text.contains(&format!("where: {team}")), "{cluster}: {}", read.text);
+    Ok(())
+}
+
+/// By path and by logical cluster name, in every tool: nobody learns what is there from what they are refused.
+async fn what_is_foreign_is_as_what_is_not_there(door: &Door<'_>, cluster: &str) -> anyhow::Result<()> {
+    let missing = "root:org-x:team-q";
+    let by_path = [(TEAMS[0], missing), (TEAMS[2], missing)];
+    let by_name = [(door.name(ORG), UNKNOWN), (door.name(TEAMS[0]), UNKNOWN), (door.name(TEAMS[2]), UNKNOWN)];
+    let mut asked: Vec<(&str, &str, &str)> = vec![("alice", door.name(TEAMS[2]), UNKNOWN)];
+    for (foreign, missing) in by_path.into_iter().chain(by_name) {
+        asked.extend(["bob", "carol"].map(|person| (person, foreign, missing)));
+    }
+    ensure!(door.name(ORG).len() == UNKNOWN.len(), "names are alike: {}", door.name(ORG));
+    for (person, foreign, missing) in asked {
+        for (tool, rest) in questions() {
+            let ask = async |workspace: &str| {
+                let mut question = rest.clone();
+                question["cluster"] = format!("{cluster}:{workspace}").into();
+                bad(&door.people[person], tool, question).await
+            };
+            let (one, other) = (ask(foreign).await?, ask(missing).await?);
+            let (one, other) = (without(&one, foreign), without(&other, missing));
+            ensure!(one == other, "{person}: {tool} at {foreign}\n{one:#?}\nand at {missing}\n{other:#?}");
+        }
+    }
+    Ok(())
+}
+
+/// Tools that ask a workspace, with the rest of their arguments.
+fn questions() -> Vec<(&'static str, Value)> {
+    vec![
+        ("whoami", json!({})),
+        ("namespaces_list", json!({})),
+        ("resources_list", json!({"kind": "configmaps", "namespace": "default"})),
+        ("resources_list", json!({"kind": "workspaces"})),
+        ("resources_get", json!({"kind": "configmap", "namespace": "default", "name": "here"})),
+    ]
+}
