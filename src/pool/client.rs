@@ -20,12 +20,13 @@ use super::send::{Ask, Sender};
 use super::stream::{End, Stream};
 use super::table::{self, TableError};
 use super::transport::Reply;
-use super::workspaces::View;
 use crate::model::{
-    ApiResource, ApiResources, ClusterKind, Failure, FailureKind, KeyHasher, ListRequest, LogicalCluster, PathTrust,
-    Place, Principal, Table, Target, UserInfo, Way, WorkspacePath, names,
+    ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, PathTrust, Place, Principal, Table,
+    Target, UserInfo, Way, names,
 };
 use crate::policy::Namespaces;
+
+mod workspaces;
 
 /// A client for one target under one identity, for one call.
 pub struct ClusterClient {
@@ -64,51 +65,6 @@ impl ClusterClient {
         };
         self.set_prefix(prefix);
         Ok(self)
-    }
-
-    /// A client for another workspace of the same kcp, under the same permit: sends nothing. `path` is its canonical path,
-    /// where the caller knows it.
-    ///
-    /// # Errors
-    /// When this client's target is no kcp.
-    pub fn at(&self, place: &LogicalCluster, path: Option<&WorkspacePath>) -> Result<Self, Failure> {
-        let cluster = Arc::clone(&self.target.cluster);
-        if cluster.kind != ClusterKind::Kcp {
-            return Err(Failure::internal("a workspace of a cluster that is no kcp was asked for"));
-        }
-        let named = path.filter(|path| path.parent().is_some()).cloned().map(Place::Path);
-        let target = Target { cluster, place: named.unwrap_or_else(|| Place::Name(place.clone())), defaulted: None };
-        Ok(Self {
-            sender: Arc::clone(&self.sender),
-            caches: Arc::clone(&self.caches),
-            target,
-            prefix: Mutex::new(place::prefix(place).into()),
-            // It was found by its name: the path is for people.
-            resolved_again: AtomicBool::new(true),
-        })
-    }
-
-    /// The logical cluster that requests go to; `None` when a path goes there as it is, and for what is no kcp.
-    pub fn logical_cluster(&self) -> Option<LogicalCluster> {
-        LogicalCluster::parse(&self.place_name()).ok()
-    }
-
-    /// What stands behind `/clusters/` in requests; empty for what is no kcp.
-    pub(super) fn place_name(&self) -> String {
-        self.prefix().strip_prefix("/clusters/").unwrap_or_default().to_owned()
-    }
-
-    /// What this caller has seen of the workspaces of this kcp within the last minute.
-    pub fn workspaces(&self) -> Arc<View> {
-        self.caches.views.view(self.sender_view("workspaces").finish(), self.sender.transport.key().bytes())
-    }
-
-    /// The logical cluster at `path` in this kcp, found as every path is: never through a mount.
-    ///
-    /// # Errors
-    /// When a workspace on the way cannot be read, is not there, is a mount or not ready.
-    pub async fn find(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
-        self.resolve(path, false).await
     }
 
     /// The target of this call.
@@ -324,20 +280,6 @@ impl ClusterClient {
             self.caches.refreshed.insert(key, ());
         }
         fresh
-    }
-
-    async fn resolve(&self, path: &WorkspacePath, fresh: bool) -> Result<LogicalCluster, Failure> {
-        let key = self.sender_view("place").field("path", path.as_str()).finish();
-        if fresh {
-            self.caches.places.invalidate(&key).await;
-        }
-        let walk = Box::pin(place::resolve(&self.sender, path));
-        let found = self.caches.look_up("places", &self.caches.places, key, walk).await;
-        if found.is_err() {
-            // What this caller was shown of the way is not so, or not any more.
-            self.caches.views.forget(&self.sender_view("workspaces").finish());
-        }
-        found
     }
 
     /// An answer of the send site, which knows the call's own target only.

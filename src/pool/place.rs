@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::send::{Ask, Sender};
 use super::unaccepted;
+use crate::model::names::NameError;
 use crate::model::{Failure, FailureKind, LogicalCluster, WorkspacePath};
 
 #[derive(Deserialize)]
@@ -30,20 +31,37 @@ pub(super) fn prefix(name: &LogicalCluster) -> String {
     format!("/clusters/{name}")
 }
 
-/// Walks `path` down from its first segment.
+/// A workspace on the way to another, and where it was found.
+#[derive(Debug, Clone)]
+pub(super) struct Passed {
+    pub(super) path: WorkspacePath,
+    pub(super) name: LogicalCluster,
+}
+
+impl Passed {
+    /// Where a walk to `path` begins when nothing is known: its first segment, which is a logical cluster name.
+    pub(super) fn first(path: &WorkspacePath) -> Result<Self, Failure> {
+        let arguments = |error: NameError| Failure::arguments(error.to_string());
+        let first = path.segments().next().unwrap_or_default();
+        let (path, name) = (WorkspacePath::parse(first), LogicalCluster::parse(first));
+        Ok(Self { path: path.map_err(arguments)?, name: name.map_err(arguments)? })
+    }
+}
+
+/// Walks down to `path` from one above it, which is not among those passed.
 ///
 /// # Errors
 /// When a parent cannot be read, a child is not there, or is a mount or not ready.
-pub(super) async fn resolve(sender: &Sender, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
-    let mut segments = path.segments();
-    let first = segments.next().unwrap_or_default();
-    let mut here = LogicalCluster::parse(first).map_err(|error| Failure::arguments(error.to_string()))?;
-    let mut walked = first.to_owned();
-    for child in segments {
-        here = step(sender, &here, &walked, child).await?;
-        walked = format!("{walked}:{child}");
+pub(super) async fn walk(sender: &Sender, from: Passed, path: &WorkspacePath) -> Result<Vec<Passed>, Failure> {
+    let (mut here, mut passed) = (from, Vec::new());
+    let depth = here.path.segments().count();
+    for child in path.segments().skip(depth) {
+        let name = step(sender, &here.name, here.path.as_str(), child).await?;
+        let path = here.path.child(child).map_err(|error| Failure::arguments(error.to_string()))?;
+        here = Passed { path, name };
+        passed.push(here.clone());
     }
-    Ok(here)
+    Ok(passed)
 }
 
 async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &str) -> Result<LogicalCluster, Failure> {

@@ -149,7 +149,7 @@ fn unknown_toolsets_are_all_named() {
     assert_eq!(problems.len(), 2);
     assert_eq!(
         problems[0].to_string(),
-        "toolsets: there is no toolset \"nope\"; use some of core, config, fleet, extra, lean"
+        "toolsets: there is no toolset \"nope\"; use some of core, config, fleet, kcp, extra, lean"
     );
     assert_eq!(Catalog::new(&["config".into()]).unwrap().iter().count(), 3);
 }

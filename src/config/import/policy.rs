@@ -41,12 +41,7 @@ fn toolsets(from: &mut From<'_>, ours: &mut Ours) -> bool {
     let known = |name: &String| TOOLSETS.iter().any(|toolset| toolset.name == name);
     let (mut here, strange): (Vec<String>, Vec<String>) = written.into_iter().partition(known);
     for name in strange {
-        if name == "kcp" {
-            let what = "workspaces are targets of every tool here, as <kcp>:root:org";
-            from.leave("toolsets", what, "nothing; clusters_list and targets_list show them");
-        } else {
-            from.leave("toolsets", format!("there is no toolset {name:?} in this version"), "nothing for now");
-        }
+        from.leave("toolsets", format!("there is no toolset {name:?} in this version"), "nothing for now");
     }
     if here.is_empty() {
         return !named;

@@ -58,17 +58,14 @@ stateless = true
 log_level = 2
 "#;
     let (imported, config) = check(text);
-    assert_eq!(
-        keys(&imported),
-        ["kubeconfig", "cluster_auth_mode", "require_oauth", "toolsets", "disabled_tools", "log_level"]
-    );
+    assert_eq!(keys(&imported), ["kubeconfig", "cluster_auth_mode", "require_oauth", "disabled_tools", "log_level"]);
     assert_eq!(config.server.resource.as_deref(), Some("https://mcp.example.com/mcp"));
     assert_eq!(
         (config.server.listen.to_string().as_str(), config.server.tls_terminated_upstream),
         ("0.0.0.0:8080", true)
     );
     assert_eq!(config.server.audiences, ["platform-mesh"]);
-    assert_eq!(config.server.toolsets, ["core", "fleet"]);
+    assert_eq!(config.server.toolsets, ["kcp", "core", "fleet"]);
     let realm = &config.realms[0];
     assert!(realm.issuer == "https://auth.example.com" && realm.ca.is_some());
     let kcp = &config.clusters[0];
@@ -381,8 +378,7 @@ fn a_pods_own_account_and_what_is_not_known_give_no_cluster() {
 
 #[test]
 fn toolsets_that_are_not_here_do_not_become_the_default_ones() {
-    for (toolsets, more) in [("[\"helm\"]", ""), ("[\"kcp\"]", ""), ("[\"helm\"]", "enabled_tools = [\"pods_list\"]\n")]
-    {
+    for (toolsets, more) in [("[\"helm\"]", ""), ("[\"helm\"]", "enabled_tools = [\"pods_list\"]\n")] {
         let (imported, config) = check(&format!("kubeconfig = \"kubeconfig\"\ntoolsets = {toolsets}\n{more}"));
         assert_eq!(config.policy.enabled_tools, ["whoami"], "{}", imported.toml);
     }

@@ -27,12 +27,13 @@ struct Kcp {
     children: Arc<Mutex<Vec<&'static str>>>,
 }
 
+fn item(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {"phase": "Ready"},
+        "spec": {"cluster": format!("{name}1"), "type": {"name": "universal", "path": "root"}}})
+}
+
 fn list(names: &[&str]) -> Value {
-    let item = |name: &&str| {
-        json!({"metadata": {"name": name}, "status": {"phase": "Ready"},
-            "spec": {"cluster": format!("{name}1"), "type": {"name": "universal", "path": "root"}}})
-    };
-    json!({"kind": "WorkspaceList", "metadata": {}, "items": names.iter().map(item).collect::<Vec<_>>()})
+    json!({"kind": "WorkspaceList", "metadata": {}, "items": names.iter().map(|name| item(name)).collect::<Vec<_>>()})
 }
 
 async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<String>>>, children: Arc<Mutex<Vec<&'static str>>>) {
@@ -47,6 +48,9 @@ async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<String>>>, children:
         let (status, body) = match path.as_str() {
             path if alice && path == format!("/clusters/root{LIST}") => (200, list(&children.lock().unwrap())),
             path if alice && path == format!("/clusters/org1{LIST}") => (200, list(&[])),
+            "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces/org" => (200, item("org")),
+            "/clusters/org1/apis/tenancy.kcp.io/v1alpha1/workspaces/team" => (200, item("team")),
+            "/clusters/org1/apis/tenancy.kcp.io/v1alpha1/workspaces/other" => (200, item("other")),
             "/clusters/org1/version" => (200, json!({"gitVersion": "v1"})),
             "/clusters/late1/version" => (503, json!({"kind": "Status", "message": "Not available."})),
             _ => (403, json!({"kind": "Status", "message": "access denied"})),
@@ -159,4 +163,19 @@ async fn a_way_that_turned_out_wrong_is_forgotten() {
     assert!(alice.workspaces().known("root").is_none(), "what she was shown may be out of date");
     let Look::Children(children) = alice.workspaces().look(&alice).await.unwrap() else { panic!("she lists it") };
     assert_eq!((children.items[0].state, children.cut), (State::Ready, false));
+}
+
+#[tokio::test]
+async fn a_way_that_was_walked_is_walked_from_its_end() {
+    let kcp = Kcp::start().await;
+    let alice = kcp.client("alice", "root").await;
+    let path = |text: &str| WorkspacePath::parse(text).unwrap();
+    assert_eq!(alice.find(&path("root:org:team")).await.unwrap().as_str(), "team1");
+    assert_eq!(kcp.asked(), 2, "one request for each segment below the first");
+    assert_eq!(alice.find(&path("root:org")).await.unwrap().as_str(), "org1");
+    assert_eq!(kcp.asked(), 2, "it was passed");
+    assert_eq!(alice.find(&path("root:org:other")).await.unwrap().as_str(), "other1");
+    assert_eq!(kcp.asked(), 3, "only the last step is new");
+    assert!(alice.find(&path("root:org:gone")).await.is_err());
+    assert_eq!(kcp.asked(), 6, "from where it was passed, and once more from the top");
 }

@@ -1,0 +1,107 @@
+//! The workspaces of a kcp: going on to another one under the same permit, and finding the logical cluster of a path.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use super::ClusterClient;
+use crate::model::{ClusterKind, Failure, LogicalCluster, Place, Target, WorkspacePath};
+use crate::pool::place::{self, Passed};
+use crate::pool::workspaces::View;
+
+impl ClusterClient {
+    /// A client for another workspace of the same kcp, under the same permit: sends nothing. `path` is its canonical path,
+    /// where the caller knows it.
+    ///
+    /// # Errors
+    /// When this client's target is no kcp.
+    pub fn at(&self, place: &LogicalCluster, path: Option<&WorkspacePath>) -> Result<Self, Failure> {
+        let cluster = Arc::clone(&self.target.cluster);
+        if cluster.kind != ClusterKind::Kcp {
+            return Err(Failure::internal("a workspace of a cluster that is no kcp was asked for"));
+        }
+        let named = path.filter(|path| path.parent().is_some()).cloned().map(Place::Path);
+        let target = Target { cluster, place: named.unwrap_or_else(|| Place::Name(place.clone())), defaulted: None };
+        Ok(Self {
+            sender: Arc::clone(&self.sender),
+            caches: Arc::clone(&self.caches),
+            target,
+            prefix: Mutex::new(place::prefix(place).into()),
+            // It was found by its name: the path is for people.
+            resolved_again: AtomicBool::new(true),
+        })
+    }
+
+    /// The logical cluster that requests go to; `None` when a path goes there as it is, and for what is no kcp.
+    pub fn logical_cluster(&self) -> Option<LogicalCluster> {
+        LogicalCluster::parse(&self.place_name()).ok()
+    }
+
+    /// What stands behind `/clusters/` in requests; empty for what is no kcp.
+    pub(in crate::pool) fn place_name(&self) -> String {
+        self.prefix().strip_prefix("/clusters/").unwrap_or_default().to_owned()
+    }
+
+    /// What this caller has seen of the workspaces of this kcp within the last minute.
+    pub fn workspaces(&self) -> Arc<View> {
+        self.caches.views.view(self.sender_view("workspaces").finish(), self.sender.transport.key().bytes())
+    }
+
+    /// The logical cluster at `path` in this kcp, found as every path is: never through a mount.
+    ///
+    /// # Errors
+    /// When a workspace on the way cannot be read, is not there, is a mount or not ready.
+    pub async fn find(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
+        self.resolve(path, false).await
+    }
+
+    pub(super) async fn resolve(&self, path: &WorkspacePath, fresh: bool) -> Result<LogicalCluster, Failure> {
+        let key = self.place_key(path);
+        if fresh {
+            self.caches.places.invalidate(&key).await;
+        }
+        let found = self.caches.look_up("places", &self.caches.places, key, Box::pin(self.walk(path, fresh))).await;
+        if found.is_err() {
+            // What this caller was shown of the way is not so, or not any more.
+            self.caches.views.forget(&self.sender_view("workspaces").finish());
+        }
+        found
+    }
+
+    /// Walks to `path` from the nearest workspace above it that this caller has passed, and from the top when that leads
+    /// nowhere: it may have been made anew.
+    async fn walk(&self, path: &WorkspacePath, fresh: bool) -> Result<LogicalCluster, Failure> {
+        let (top, near) = (Passed::first(path)?, if fresh { None } else { self.passed(path).await });
+        let tried = match near {
+            Some(near) => match place::walk(&self.sender, near, path).await {
+                Err(failure) if failure.code == "workspace_unresolved" => None,
+                walked => Some(walked?),
+            },
+            None => None,
+        };
+        let passed = match tried {
+            Some(passed) => passed,
+            None => place::walk(&self.sender, top.clone(), path).await?,
+        };
+        let Some((last, above)) = passed.split_last() else { return Ok(top.name) };
+        for Passed { path, name } in above {
+            self.caches.places.insert(self.place_key(path), name.clone()).await;
+        }
+        Ok(last.name.clone())
+    }
+
+    /// The nearest workspace above `path` that this caller has passed.
+    async fn passed(&self, path: &WorkspacePath) -> Option<Passed> {
+        let mut above = path.parent();
+        while let Some(path) = above.filter(|path| path.parent().is_some()) {
+            if let Some(name) = self.caches.places.get(&self.place_key(&path)).await {
+                return Some(Passed { path, name });
+            }
+            above = path.parent();
+        }
+        None
+    }
+
+    fn place_key(&self, path: &WorkspacePath) -> [u8; 32] {
+        self.sender_view("place").field("path", path.as_str()).finish()
+    }
+}
