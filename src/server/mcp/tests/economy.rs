@@ -9,7 +9,7 @@ use crate::model::Access;
 use crate::reference::{cell, hold, tokens};
 use crate::server::mcp::describe;
 use crate::server::tests::live;
-use crate::tools::{Catalog, Entry, PROFILES, TOOLSETS};
+use crate::tools::{Catalog, Entry, PROFILES, TOOLSETS, TargetNeed};
 
 /// Tokens of server instructions, at most.
 const INSTRUCTIONS: usize = 250;
@@ -29,11 +29,18 @@ fn reads(entry: &&Entry) -> bool {
     entry.spec.access == Access::Read
 }
 
+/// Offered to everybody: the others only to those who reach a kcp.
+fn to_all(entry: &&Entry) -> bool {
+    entry.spec.target != TargetNeed::Workspace
+}
+
 /// (what, tokens, the most that it may cost)
-fn profiles() -> [(&'static str, usize, usize); 3] {
+fn profiles() -> [(&'static str, usize, usize); 4] {
+    let default = catalog(&[]);
     [
-        ("the default toolsets", tokens(&wire(catalog(&[]).iter())), 3_000),
-        ("the default toolsets with `policy.read_only`", tokens(&wire(catalog(&[]).iter().filter(reads))), 2_000),
+        ("the default toolsets", tokens(&wire(default.iter().filter(to_all))), 3_000),
+        ("the same with `policy.read_only`", tokens(&wire(default.iter().filter(to_all).filter(reads))), 2_000),
+        ("the default toolsets for those who reach a kcp", tokens(&wire(default.iter())), 3_000),
         ("`toolsets = [\"lean\"]`", tokens(&wire(catalog(&["lean"]).iter())), 1_200),
     ]
 }
@@ -64,8 +71,12 @@ fn the_reference_of_tools_is_what_clients_see() {
     }
     for toolset in TOOLSETS {
         let catalog = catalog(&[toolset.name]);
-        let default = if toolset.default { ", on by default" } else { "" };
         let count = catalog.iter().count();
+        let default = match (toolset.default, catalog.iter().all(|entry| to_all(&entry))) {
+            (true, true) => ", on by default",
+            (true, false) => ", on by default for those who reach a kcp",
+            (false, _) => "",
+        };
         let cost = tokens(&wire(catalog.iter()));
         writeln!(page, "\n## Toolset `{}`{default}\n\n{count} tools, {cost} tokens.", toolset.name).unwrap();
         catalog.iter().for_each(|entry| page.push_str(&section(entry)));
