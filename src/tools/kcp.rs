@@ -3,7 +3,13 @@
 
 use super::Entry;
 
+mod asking;
+mod filter;
+mod list;
+mod place;
+mod row;
+
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![]
+    vec![Entry::tool(list::WorkspacesList)]
 }

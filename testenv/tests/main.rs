@@ -61,6 +61,7 @@ mod scenarios {
     pub mod foreign;
     pub mod kcp_mounts;
     pub mod kcp_people;
+    pub mod kcp_tree;
     pub mod keycloak;
     pub mod keycloak_mistakes;
     pub mod keycloak_twin;
@@ -204,6 +205,10 @@ scenarios! {
     ];
     kcp_people: [
         each_sees_their_own_and_nothing_else,
+    ];
+    kcp_tree: [
+        a_list_of_workspaces_shows_who_may_enter,
+        lists_of_workspaces_have_pages_and_filters,
     ];
     output: [
         lists_are_narrow_tables_unless_asked,

@@ -27,6 +27,8 @@ pub struct Workspace {
     pub labels: Arc<[(String, String)]>,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// When its deletion began.
+    pub deleted: Option<Timestamp>,
 }
 
 /// The state of a workspace. That one is being deleted shows in its `deletionTimestamp` alone, whatever its phase says.
@@ -148,6 +150,7 @@ impl Wire {
         let state = status.state(metadata.deletion_timestamp.is_some(), !mount && spec.cluster.is_empty());
         let labels = metadata.labels.unwrap_or_default().into_iter();
         let own = labels.filter(|(key, _)| !key.split('/').next().is_some_and(|domain| domain.ends_with("kcp.io")));
+        let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
         Some(Workspace {
             name: metadata.name.into(),
             cluster: LogicalCluster::parse(&spec.cluster).ok().filter(|_| !mount),
@@ -156,7 +159,8 @@ impl Wire {
             state,
             mount,
             labels: own.collect(),
-            created: metadata.creation_timestamp.and_then(|text| text.parse().ok()),
+            created: time(metadata.creation_timestamp),
+            deleted: time(metadata.deletion_timestamp),
         })
     }
 }

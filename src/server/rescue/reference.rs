@@ -333,6 +333,12 @@ const CODES: &[[&str; 4]] = &[
         "a workspace of the path is not there, or the caller cannot read it",
         "use its logical cluster name",
     ],
+    [
+        "workspaces_not_listed",
+        "refused",
+        "the caller may enter the workspace, but not list the workspaces in it",
+        "address one by its logical cluster name, or ask for the verb list on workspaces",
+    ],
 ];
 
 /// Helpers that take a code, by their name, and how many there are with such a parameter: a new one belongs here.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::model::{Access, ClusterName, Column, Failure, Row, Table, Way, names};
 use crate::output::{Body, Listing, Output};
 use crate::policy::{Seen, Visible};
+use crate::tools::labels::Selector;
 use crate::tools::{Cx, Query, Spec, TargetNeed, arguments};
 
 use super::default_target;
@@ -135,20 +136,7 @@ struct Filter {
 enum Wanted {
     All,
     Names(BTreeSet<ClusterName>),
-    Labels(Vec<Term>),
-}
-
-/// One requirement of a label selector.
-struct Term {
-    key: String,
-    test: Test,
-}
-
-enum Test {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Exists,
-    Absent,
+    Labels(Selector),
 }
 
 impl Filter {
@@ -177,7 +165,7 @@ impl Filter {
         let named = match &self.clusters {
             Wanted::All => true,
             Wanted::Names(names) => names.contains(&cluster.name),
-            Wanted::Labels(terms) => open && terms.iter().all(|term| term.holds(cluster.labels.get(&term.key))),
+            Wanted::Labels(labels) => open && labels.holds(|key| cluster.labels.get(key).map(String::as_str)),
         };
         named
             && self.realm.as_deref().is_none_or(|wanted| realm == Some(wanted))
@@ -201,10 +189,7 @@ impl Wanted {
         match names {
             Ok(names) => Ok(Self::Names(names)),
             Err(error) if !text.contains(['=', '!', ' ', '(', '/']) => Err(Failure::arguments(error.to_string())),
-            Err(_) => {
-                let text = arguments::label_selector(Some(text))?.unwrap_or_default();
-                terms(&text).iter().map(|term| Term::read(term)).collect::<Result<_, _>>().map(Self::Labels)
-            }
+            Err(_) => Selector::read(text).map(Self::Labels),
         }
     }
 
@@ -213,71 +198,6 @@ impl Wanted {
         let Self::Names(names) = self else { return Vec::new() };
         let exists = |name: &ClusterName| visible.iter().any(|seen| &seen.cluster.name == name);
         names.iter().filter(|name| !exists(name)).map(ClusterName::as_str).collect()
-    }
-}
-
-/// Splits at commas outside brackets.
-fn terms(selector: &str) -> Vec<String> {
-    let mut depth = 0_u32;
-    let mut terms = vec![String::new()];
-    for c in selector.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        match terms.last_mut() {
-            Some(_) if c == ',' && depth == 0 => terms.push(String::new()),
-            Some(last) => last.push(c),
-            None => {}
-        }
-    }
-    terms
-}
-
-impl Term {
-    fn read(text: &str) -> Result<Self, Failure> {
-        let text = text.trim();
-        let wrong = || {
-            Failure::arguments(format!("{} is no term of a label selector", names::quote(text)))
-                .hint("Write key=value, key!=value, key in (a,b), key notin (a,b), key or !key")
-        };
-        let set = |list: &str| {
-            let inner = list.trim().strip_prefix('(').and_then(|list| list.strip_suffix(')'))?;
-            Some(inner.split(',').map(|value| value.trim().to_owned()).collect::<Vec<_>>())
-        };
-        let one = |value: &str| vec![value.trim().to_owned()];
-        let (key, test) = if let Some((key, list)) = text.split_once(" notin ") {
-            (key, Test::NotIn(set(list).ok_or_else(wrong)?))
-        } else if let Some((key, list)) = text.split_once(" in ") {
-            (key, Test::In(set(list).ok_or_else(wrong)?))
-        } else if let Some((key, value)) = text.split_once("!=") {
-            (key, Test::NotIn(one(value)))
-        } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
-            (key, Test::In(one(value)))
-        } else if let Some(key) = text.strip_prefix('!') {
-            (key, Test::Absent)
-        } else {
-            (text, Test::Exists)
-        };
-        let key = key.trim();
-        let plain = |text: &str| !text.contains(['=', '!', ' ', '(', ')', ',']);
-        let (prefix, name) = key.split_once('/').unwrap_or(("", key));
-        let is_key = plain(key) && names::group(prefix).is_ok() && !name.is_empty() && !name.contains(['/', ':']);
-        let values_plain = match &test {
-            Test::In(values) | Test::NotIn(values) => values.iter().all(|value| plain(value)),
-            Test::Exists | Test::Absent => true,
-        };
-        if is_key && values_plain { Ok(Self { key: key.into(), test }) } else { Err(wrong()) }
-    }
-
-    fn holds(&self, value: Option<&String>) -> bool {
-        match &self.test {
-            Test::In(values) => value.is_some_and(|value| values.contains(value)),
-            Test::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-            Test::Exists => value.is_some(),
-            Test::Absent => value.is_none(),
-        }
     }
 }
 

@@ -95,7 +95,7 @@ pub fn secret_file(folder: &Path, name: &str, text: &str) -> anyhow::Result<Path
 /// alice at a program with all toolsets.
 pub async fn with_extra(scene: &Scene) -> anyhow::Result<(Ferry, Client)> {
     let text = scene.world.config_text();
-    let toolsets = "[server]\ntoolsets = [\"core\", \"config\", \"fleet\", \"extra\"]\n";
+    let toolsets = "[server]\ntoolsets = [\"core\", \"config\", \"fleet\", \"kcp\", \"extra\"]\n";
     let edited = text.replacen("[server]\n", toolsets, 1);
     anyhow::ensure!(edited != text, "the configuration begins otherwise: {text}");
     let ferry = Ferry::start(Some(&scene.world.config_of(&edited)), &[]).await?;

@@ -272,6 +272,7 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
         ("auth_explain", json!({}), "target: kcp-eu:root:org:team-a"),
         ("api_resources_list", json!({}), "configmaps\t"),
         ("api_resources_list", json!({}), "apibindings\t"),
+        ("kcp_workspaces_list", json!({}), "no workspaces"),
         ("resources_describe", json!({"kind": "ConfigMap", "namespace": "default", "name": "here"}), "where: team-a"),
     ] {
         let answered = good(&alice, tool, at(question)).await?.text;

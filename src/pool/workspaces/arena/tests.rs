@@ -13,6 +13,7 @@ fn workspace(name: &str, kind: &str) -> Arc<Workspace> {
         mount: false,
         labels: Arc::new([]),
         created: None,
+        deleted: None,
     })
 }
 
