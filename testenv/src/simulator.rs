@@ -25,6 +25,7 @@ mod columns;
 mod config;
 mod discovery;
 mod fault;
+mod front_proxy;
 mod impersonate;
 mod jwt;
 mod kcp;
@@ -99,7 +100,7 @@ impl Simulator {
         let url = format!("https://{address}");
         let plane = match config.kind {
             Kind::Kubernetes => Plane::Kubernetes(Scope::new(None, Arc::new(Types::kubernetes()))),
-            Kind::Kcp => Plane::Kcp(World::new(&url)?),
+            Kind::Kcp => Plane::Kcp(World::new(&url, config.front_proxy)?),
         };
         let ca = Ca::new("simulator");
         let leaf = ca.server(LOOPBACK);

@@ -21,6 +21,7 @@ pub enum Kind {
 #[derive(Clone)]
 pub struct SimConfig {
     pub(super) kind: Kind,
+    pub(super) front_proxy: bool,
     pub(super) issuers: Vec<JwtIssuer>,
     pub(super) tokens: Vec<StaticToken>,
     pub(super) client_ca_pem: Option<String>,
@@ -45,6 +46,7 @@ impl SimConfig {
     fn of(kind: Kind) -> Self {
         Self {
             kind,
+            front_proxy: false,
             issuers: Vec::new(),
             tokens: Vec::new(),
             client_ca_pem: None,
@@ -52,6 +54,14 @@ impl SimConfig {
             max_streams: MAX_STREAMS,
             anonymous_everywhere: true,
         }
+    }
+
+    /// Answers as a kcp-front-proxy before the shard does, where it differs: a workspace that is not there is forbidden, a
+    /// certificate makes nobody a master, and nothing is forwarded to mounts.
+    #[must_use]
+    pub fn behind_front_proxy(mut self) -> Self {
+        self.front_proxy = true;
+        self
     }
 
     /// Accepts the tokens of an issuer.

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::authn::token_digest;
+use super::front_proxy;
 use super::mount::Forwarder;
 use super::rbac::{Rule, User};
 use super::reply::{Outcome, Refusal, Reply, bytes_reply, page_not_found, text_reply};
@@ -33,10 +34,12 @@ pub(super) struct World {
     clusters: RwLock<BTreeMap<String, Scope>>,
     made: AtomicU64,
     forwarder: Forwarder,
+    /// A front-proxy stands before the shard.
+    proxied: bool,
 }
 
 /// Where a reference leads when not to a logical cluster.
-enum Elsewhere {
+pub(super) enum Elsewhere {
     /// A workspace that is mounted from this URL.
     Mount(String),
     /// A mount whose target is not ready.
@@ -48,19 +51,25 @@ enum Elsewhere {
 
 impl World {
     /// A kcp with the workspace `root`, which everybody who is authenticated may enter and look around in.
-    pub(super) fn new(base: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(base: &str, proxied: bool) -> anyhow::Result<Self> {
         let world = Self {
             base: base.to_owned(),
             types: Arc::new(Types::kcp()),
             clusters: RwLock::default(),
             made: AtomicU64::new(0),
             forwarder: Forwarder::new()?,
+            proxied,
         };
         let root = world.add_cluster("root", "root", None);
         let everybody = || Rule::group("system:authenticated");
         let look = everybody().verbs(&["get", "list", "watch"]).resources(&["workspaces", "logicalclusters"]);
         root.allow(everybody().access()).allow(look);
         Ok(world)
+    }
+
+    /// Whether a front-proxy stands before the shard.
+    pub(super) const fn is_proxied(&self) -> bool {
+        self.proxied
     }
 
     /// The workspace at `path`; it and its parents are made when they are not there.
@@ -216,8 +225,12 @@ pub(super) async fn answer(
     trace: &mut Trace,
 ) -> Outcome<Reply> {
     let Some(below) = call.path.strip_prefix("/clusters/") else {
+        if world.proxied {
+            return Ok(front_proxy::outside(&call.path));
+        }
         return outside(state, &call, peer, trace).await;
     };
+    let whole = call.path.clone();
     let (reference, rest) = below.split_once('/').unwrap_or((below, ""));
     let (reference, rest) = (reference.to_owned(), format!("/{rest}"));
     call.path = rest;
@@ -226,14 +239,14 @@ pub(super) async fn answer(
             Some(elsewhere) => Ok(redirect(&elsewhere)),
             None => serve(state, &scope, &call, peer, trace).await,
         },
+        Err(elsewhere) if world.proxied => {
+            front_proxy::elsewhere(&elsewhere, &call.method.as_str().to_lowercase(), &whole)
+        }
         Err(Elsewhere::Mount(url)) => {
             trace.forwarded = true;
             Ok(world.forwarder.forward(&url, &call).await)
         }
-        Err(Elsewhere::NotReady) => {
-            let text = "Not available.\n";
-            Ok(text_reply(StatusCode::SERVICE_UNAVAILABLE, text))
-        }
+        Err(Elsewhere::NotReady) => Ok(front_proxy::not_available()),
         Err(Elsewhere::BadSyntax) => {
             Err(Refusal::bad_request(format!("invalid cluster: {reference:?} does not match the regex")))
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::authn::Authenticators;
 use super::fault::Faults;
+use super::front_proxy;
 use super::kcp::World;
 use super::log::Log;
 use super::rbac::{Attributes, User};
@@ -87,8 +88,11 @@ impl State {
 
     /// Who sends this; noted for the log. 401 when that cannot be told.
     pub(super) async fn authenticate(&self, call: &Call, peer: &Peer, trace: &mut Trace) -> Outcome<User> {
-        let certificate = peer.certificate.as_ref();
-        let user = self.authenticators.authenticate(call, certificate).await?;
+        let passed_on = match &self.plane {
+            Plane::Kcp(world) if world.is_proxied() => front_proxy::passed_on(call, peer)?,
+            Plane::Kcp(_) | Plane::Kubernetes(_) => peer.certificate.clone(),
+        };
+        let user = self.authenticators.authenticate(call, passed_on.as_ref()).await?;
         trace.requestor = Some(user.name.clone());
         trace.user = Some(user.name.clone());
         Ok(user)

@@ -36,16 +36,11 @@ pub enum Right {
 impl Shard {
     /// An empty one of the scene's kind. A real one takes half a minute.
     pub async fn start(scene: &Scene, name: &str, feature_gates: &[&str]) -> anyhow::Result<Self> {
-        let realms = &scene.world.realms;
-        let url = realms.issuer("corp");
         match scene.world.lab() {
-            Lab::Simulated => {
-                let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
-                let issuer = simulator::JwtIssuer::new(&url, keys, AUDIENCE, "corp:");
-                Ok(Self::Simulated(Box::new(Simulator::start(SimConfig::kcp().issuer(issuer)).await?)))
-            }
+            Lab::Simulated => simulated(scene, SimConfig::kcp()).await,
             Lab::Real => {
-                let issuer = JwtIssuer::new(&url, realms.ca_pem(), AUDIENCE, "corp:");
+                let realms = &scene.world.realms;
+                let issuer = JwtIssuer::new(&realms.issuer("corp"), realms.ca_pem(), AUDIENCE, "corp:");
                 let mut config = KcpConfig::new(name);
                 config.authentication =
                     vec![JwtIssuer { username: Claim::new("preferred_username", "corp:"), ..issuer }];
@@ -53,6 +48,11 @@ impl Shard {
                 Ok(Self::Real(Box::new(Kcp::start(config).await?)))
             }
         }
+    }
+
+    /// An empty simulated one that answers as if a front-proxy stood before it.
+    pub async fn behind_front_proxy(scene: &Scene) -> anyhow::Result<Self> {
+        simulated(scene, SimConfig::kcp().behind_front_proxy()).await
     }
 
     /// Makes a workspace with a ConfigMap `here`, whose data name the workspace, and returns its logical cluster once
@@ -92,22 +92,6 @@ impl Shard {
             Self::Real(kcp) => kcp.mount(parent, name, url).await?,
         }
         Ok(())
-    }
-
-    /// A front-proxy before it that knows `workspaces`, where there is one.
-    pub async fn front_proxy(&self, workspaces: &[&str]) -> anyhow::Result<Option<FrontProxy>> {
-        let Self::Real(kcp) = self else {
-            return Ok(None);
-        };
-        let proxy = FrontProxy::start(kcp).await?;
-        for workspace in workspaces {
-            let admin = proxy.admin(workspace);
-            poll::until(&format!("the front-proxy to know {workspace}"), SETTLED, || async {
-                admin.get("/version").await.map_err(|error| format!("{error:#}"))
-            })
-            .await?;
-        }
-        Ok(Some(proxy))
     }
 
     /// `https://127.0.0.1:PORT`
@@ -159,6 +143,26 @@ impl Right {
             }
         }
     }
+}
+
+async fn simulated(scene: &Scene, config: SimConfig) -> anyhow::Result<Shard> {
+    let realms = &scene.world.realms;
+    let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
+    let issuer = simulator::JwtIssuer::new(&realms.issuer("corp"), keys, AUDIENCE, "corp:");
+    Ok(Shard::Simulated(Box::new(Simulator::start(config.issuer(issuer)).await?)))
+}
+
+/// A front-proxy before a real kcp, once it knows `workspaces`.
+pub async fn front_proxy(kcp: &Kcp, workspaces: &[&str]) -> anyhow::Result<FrontProxy> {
+    let proxy = FrontProxy::start(kcp).await?;
+    for workspace in workspaces {
+        let admin = proxy.admin(workspace);
+        poll::until(&format!("the front-proxy to know {workspace}"), SETTLED, || async {
+            admin.get("/version").await.map_err(|error| format!("{error:#}"))
+        })
+        .await?;
+    }
+    Ok(proxy)
 }
 
 async fn entered(base: &str, ca_pem: &str, credential: Credential<'_>, user: &str) -> anyhow::Result<()> {
