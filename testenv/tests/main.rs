@@ -35,6 +35,7 @@ mod lab {
     pub mod scene;
     pub mod shard;
     pub mod unit;
+    pub mod walk;
 }
 
 /// What only real control planes do; each test starts its own.
