@@ -60,6 +60,8 @@ mod scenarios {
     pub mod failures;
     pub mod figures;
     pub mod foreign;
+    pub mod installation;
+    pub mod kcp_guide;
     pub mod kcp_mounts;
     pub mod kcp_people;
     pub mod kcp_tree;
