@@ -37,6 +37,7 @@ fn tools() -> Vec<(&'static str, Value)> {
         ("resources_list", json!({"kind": "configmaps"})),
         ("resources_get", json!({"kind": "configmap", "namespace": "default", "name": "here"})),
         ("events_list", json!({})),
+        ("kcp_workspaces_list", json!({})),
     ]
 }
 

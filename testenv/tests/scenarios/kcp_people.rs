@@ -137,15 +137,35 @@ async fn each_lists_their_own(door: &Door<'_>) -> anyhow::Result<()> {
             let mut found = names(&org.text);
             found.sort();
             ensure!(found == ["team-a", "team-b", "team-c"], "{person}: {}", org.text);
+            let seen = good(client, "kcp_workspaces_list", json!({"cluster": format!("kcp-x:{ORG}")})).await?;
+            let expected = [(TEAMS[0], "yes"), (TEAMS[1], "no"), (TEAMS[2], "no")];
+            ensure!(entered(&seen.text)? == expected, "{}", seen.text);
         } else {
             ensure!(org.is_error && !org.text.contains("team-"), "{person}: {}", org.text);
         }
+        let seen = good(client, "kcp_workspaces_list", json!({"cluster": "kcp-x:root"})).await?;
+        let enters = if *person == "alice" { "yes" } else { "no" };
+        ensure!(entered(&seen.text)? == [(ORG, enters)], "{person}: {}", seen.text);
         for path in TEAMS {
             let team = client.call("resources_list", at(door.name(path))).await?;
             ensure!(team.is_error == ((*person, path) != ("alice", TEAMS[0])), "{person} at {path}: {}", team.text);
         }
     }
     Ok(())
+}
+
+/// Paths and whether the caller may enter, as a list of workspaces has them.
+fn entered(table: &str) -> anyhow::Result<Vec<(&str, &str)>> {
+    let mut lines = table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t'));
+    let head: Vec<&str> = lines.next().context("a table has a head")?.collect();
+    let at = |name: &str| head.iter().position(|column| *column == name).with_context(|| format!("no {name}: {table}"));
+    let (path, access) = (at("PATH")?, at("ACCESS")?);
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.collect();
+            Ok((*cells.get(path).context("no path")?, *cells.get(access).context("no access")?))
+        })
+        .collect()
 }
 
 async fn each_uses_their_own(door: &Door<'_>) -> anyhow::Result<()> {
@@ -215,6 +235,7 @@ fn questions() -> Vec<(&'static str, Value)> {
         ("namespaces_list", json!({})),
         ("resources_list", json!({"kind": "configmaps", "namespace": "default"})),
         ("resources_list", json!({"kind": "workspaces"})),
+        ("kcp_workspaces_list", json!({})),
         ("resources_get", json!({"kind": "configmap", "namespace": "default", "name": "here"})),
     ]
 }
