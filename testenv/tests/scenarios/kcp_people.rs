@@ -23,6 +23,8 @@ use crate::lab::shard::{Right, Shard, another_entry, assert_names_only, entry, f
 const ORG: &str = "root:org-x";
 const TEAMS: [&str; 3] = ["root:org-x:team-a", "root:org-x:team-b", "root:org-x:team-c"];
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+/// A path where nothing is.
+const MISSING: &str = "root:org-x:team-q";
 /// A logical cluster name that no kcp gave, as long as those that it gives.
 const UNKNOWN: &str = "1zzzzzzzzzzzzzz1";
 
@@ -57,6 +59,16 @@ impl<'a> Door<'a> {
 
     fn name(&self, path: &str) -> &str {
         &self.clusters[path]
+    }
+
+    /// Fails when something was sent elsewhere than to a logical cluster or to a path that somebody asked for.
+    fn sent_where_it_was_told(&self) -> anyhow::Result<()> {
+        let told = TEAMS.into_iter().chain([ORG, "root:org-q", MISSING]).collect::<BTreeSet<_>>();
+        for request in self.tap.requests() {
+            let place = place(&request.path);
+            ensure!(!place.contains(':') || told.contains(place), "{} {}", request.method, request.path);
+        }
+        Ok(())
     }
 
     /// Fails when another credential than theirs was sent.
@@ -109,15 +121,17 @@ async fn play(name: &str, door: Door<'_>) -> anyhow::Result<()> {
     let all = async {
         each_lists_their_own(&door).await.context("listing")?;
         each_uses_their_own(&door).await.context("using")?;
-        what_is_foreign_is_as_what_is_not_there(&door, "kcp-x").await.context("resolving")?;
+        what_is_foreign_is_as_what_is_not_there(&door, "kcp-x", &[]).await.context("resolving")?;
         ensure!(!door.tap.requests().is_empty(), "kubeferry asked this kcp");
         assert_names_only(&door.tap);
         door.sent_only_theirs()?;
 
         door.tap.clear();
         a_trusted_path_is_used_as_it_is(&door).await.context("trusting")?;
-        what_is_foreign_is_as_what_is_not_there(&door, "kcp-t").await.context("trusting")?;
-        door.tap.requests().iter().for_each(|request| assert!(!place(&request.path).is_empty(), "{}", request.path));
+        // Everybody may look around in root: where paths are resolved, they see what is there.
+        let top = [(ORG, "root:org-q")];
+        what_is_foreign_is_as_what_is_not_there(&door, "kcp-t", &top).await.context("trusting")?;
+        door.sent_where_it_was_told()?;
         door.sent_only_theirs()
     };
     all.await.with_context(|| format!("at the {name}"))?;
@@ -204,12 +218,15 @@ async fn reads_here(client: &Client, cluster: &str, team: &str) -> anyhow::Resul
 }
 
 /// By path and by logical cluster name, in every tool: nobody learns what is there from what they are refused.
-async fn what_is_foreign_is_as_what_is_not_there(door: &Door<'_>, cluster: &str) -> anyhow::Result<()> {
-    let missing = "root:org-x:team-q";
-    let by_path = [(TEAMS[0], missing), (TEAMS[2], missing)];
+async fn what_is_foreign_is_as_what_is_not_there(
+    door: &Door<'_>,
+    cluster: &str,
+    more: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let by_path = [(TEAMS[0], MISSING), (TEAMS[2], MISSING)].into_iter().chain(more.iter().copied());
     let by_name = [(door.name(ORG), UNKNOWN), (door.name(TEAMS[0]), UNKNOWN), (door.name(TEAMS[2]), UNKNOWN)];
     let mut asked: Vec<(&str, &str, &str)> = vec![("alice", door.name(TEAMS[2]), UNKNOWN)];
-    for (foreign, missing) in by_path.into_iter().chain(by_name) {
+    for (foreign, missing) in by_path.chain(by_name) {
         asked.extend(["bob", "carol"].map(|person| (person, foreign, missing)));
     }
     ensure!(door.name(ORG).len() == UNKNOWN.len(), "names are alike: {}", door.name(ORG));
