@@ -23,7 +23,13 @@ pub(super) async fn check(
     if cluster.strategy == "none" {
         return vec![unbound(&about, &cluster)];
     }
-    let mut findings = match presence(&cluster.endpoint, "/version", ANSWER, limits).await {
+    let mut found = presence(&cluster.endpoint, "/version", ANSWER, limits).await;
+    // A front-proxy knows nothing but workspaces.
+    let at_proxy = |found: &Presence| cluster.kind == ClusterKind::Kcp && found.status == StatusCode::NOT_FOUND;
+    if found.as_ref().is_ok_and(at_proxy) {
+        found = presence(&cluster.endpoint, "/clusters/root/version", ANSWER, limits).await;
+    }
+    let mut findings = match found {
         Ok(found) => answered(&about, &cluster, &found),
         Err(failure) => {
             let fix = "check that it is up, and its server and ca_file";
