@@ -1,5 +1,5 @@
-//! The guide to kcp is followed from its first line to its last, with a real Keycloak and a real kcp that trusts it: each
-//! block is run or written to its file, and what the guide shows as output is what is printed.
+//! The guide to kcp is followed from its first line to its last, with a real Keycloak and a real kcp that trusts it,
+//! behind its front-proxy: each block is run or written to its file, and what the guide shows as output is what is printed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testenv::ferry;
-use testenv::kcp::{Kcp, KcpConfig};
+use testenv::kcp::{FrontProxy, Kcp, KcpConfig};
 use testenv::keycloak::Keycloak;
 use testenv::pki::Ca;
 use testenv::poll;
@@ -32,6 +32,8 @@ const LOGGED: Duration = Duration::from_secs(30);
 /// What the reader of the guide has.
 struct Reader {
     keycloak: Keycloak,
+    /// What the guide calls the kcp.
+    proxy: FrontProxy,
     kcp: Kcp,
     folder: TempDir,
     listen: String,
@@ -56,8 +58,9 @@ impl Reader {
         config.flags = vec![format!("--authentication-config={}", file.display())];
         config.audit = true;
         let kcp = Kcp::start(config).await?;
+        let proxy = FrontProxy::start(&kcp).await?;
         let listen = format!("127.0.0.1:{}", port::free()?);
-        let reader = Self { keycloak, kcp, folder, listen };
+        let reader = Self { keycloak, proxy, kcp, folder, listen };
         reader.write_files()?;
         Ok(reader)
     }
@@ -74,8 +77,8 @@ impl Reader {
 
     /// The text of the guide with the addresses, and the certificates, of this reader.
     fn own(&self, text: &str) -> String {
-        let own = of_keycloak(&self.keycloak, text).replace("https://kcp.example.com:6443", self.kcp.url());
-        own.replace("<CA_DATA>", &STANDARD.encode(self.kcp.ca_pem())).replace("127.0.0.1:8080", &self.listen)
+        let own = of_keycloak(&self.keycloak, text).replace("https://kcp.example.com:6443", self.proxy.url());
+        own.replace("<CA_DATA>", &STANDARD.encode(self.proxy.ca_pem())).replace("127.0.0.1:8080", &self.listen)
     }
 
     /// Whether kcp wrote down that `user` read `path` in the workspace `place`.
