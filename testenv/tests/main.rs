@@ -165,6 +165,7 @@ scenarios! {
     ];
     doctor: [
         a_fleet_that_is_well_has_no_failure,
+        a_front_proxy_is_a_kcp,
         what_is_not_well_is_named_with_its_fix,
         a_kubeconfig_is_looked_at_with_its_own_users,
     ];

@@ -8,6 +8,7 @@ use testenv::process::port;
 
 use crate::lab::bench::{KubeContext, home};
 use crate::lab::scene::Scene;
+use crate::lab::shard::{Shard, entry};
 
 /// The world's configuration on a free port, with more after it.
 fn config(scene: &Scene, more: &str) -> String {
@@ -62,6 +63,19 @@ pub async fn a_fleet_that_is_well_has_no_failure(scene: &Scene) -> anyhow::Resul
     assert!(!ran.stdout.contains(scene.world.gateway_token()), "{}", ran.stdout);
     let text = ferry::run(&["doctor", "--config", &config(scene, "")], &[], None).await?;
     assert!(text.code == 0 && text.stdout.starts_with("ok       configuration: no mistake\n"), "{text:?}");
+    Ok(())
+}
+
+/// A kcp's front-proxy answers 404 outside of workspaces, and is there all the same; it sees no credential.
+pub async fn a_front_proxy_is_a_kcp(scene: &Scene) -> anyhow::Result<()> {
+    let proxy = Shard::behind_front_proxy(scene).await?;
+    let (tap, table) = entry(scene, "kcp-x", proxy.url(), proxy.ca_pem()).await?;
+    let (ran, found) = doctor(&config(scene, &table)).await?;
+    assert_eq!(levels(&found["cluster kcp-x"]), ["ok"], "{}", ran.stdout);
+    let requests = tap.requests();
+    let asked: Vec<&str> = requests.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(asked, ["/version", "/clusters/root/version"]);
+    assert!(requests.iter().all(|request| request.credentials.is_empty()), "{requests:?}");
     Ok(())
 }
 
