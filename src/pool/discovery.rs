@@ -16,6 +16,7 @@ use super::send::Ask;
 use crate::model::{ApiResource, ClusterKind, Failure, FailureKind, KeyHasher, names};
 
 pub(super) mod find;
+mod serves;
 mod wire;
 
 use find::Wanted;

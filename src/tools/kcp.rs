@@ -5,11 +5,16 @@ use super::Entry;
 
 mod asking;
 mod filter;
+mod find;
 mod list;
 mod place;
 mod row;
+mod start;
+mod survey;
+mod tree;
+mod walk;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::tool(list::WorkspacesList)]
+    vec![Entry::tool(list::WorkspacesList), Entry::tool(tree::WorkspaceTree), Entry::tool(find::WorkspacesFind)]
 }

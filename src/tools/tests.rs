@@ -74,7 +74,7 @@ pub(crate) fn cluster(name: &str, realms: &[&str], way: &Way, change: impl FnOnc
     Arc::new(cluster)
 }
 
-fn cx(principal: Principal) -> Cx {
+pub(crate) fn cx(principal: Principal) -> Cx {
     let local = principal.is_local();
     Cx {
         principal: Arc::new(principal),

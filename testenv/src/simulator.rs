@@ -148,6 +148,26 @@ impl Simulator {
         self.world().ensure(path)
     }
 
+    /// Makes a tree of workspaces below the one at `path`: `fan_outs[0]` in it, `fan_outs[1]` in each of these, and so on, named
+    /// `w000` and further. In all of them, and in the one at `path`, `rule` holds. Returns how many there are, that one counted.
+    ///
+    /// # Panics
+    /// As [`Simulator::workspace`].
+    pub fn tree(&self, path: &str, fan_outs: &[usize], rule: &Rule) -> usize {
+        let mut level = vec![path.to_owned()];
+        let mut made = 0;
+        for fan_out in fan_outs.iter().copied().chain([0]) {
+            let mut below = Vec::with_capacity(level.len() * fan_out);
+            for path in level {
+                self.workspace(&path).allow(rule.clone());
+                made += 1;
+                below.extend((0..fan_out).map(|at| format!("{path}:w{at:03}")));
+            }
+            level = below;
+        }
+        made
+    }
+
     /// Makes a Workspace at this path that is mounted from `url` (empty: its target is not there yet).
     ///
     /// # Panics
@@ -181,6 +201,12 @@ impl Simulator {
     #[must_use]
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.state.log.all()
+    }
+
+    /// The most requests that were under way at a time, since the start or the last [`Simulator::clear_requests`].
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.state.log.most_at_once()
     }
 
     /// Forgets the requests so far.

@@ -63,6 +63,7 @@ mod scenarios {
     pub mod installation;
     pub mod kcp_guide;
     pub mod kcp_mounts;
+    pub mod kcp_navigation;
     pub mod kcp_people;
     pub mod kcp_tree;
     pub mod keycloak;
@@ -207,12 +208,21 @@ scenarios! {
     kcp_mounts: [
         a_mount_never_sees_a_credential,
     ];
+    kcp_navigation: [
+        a_script_finds_its_way_by_what_answers_say,
+    ];
     kcp_people: [
         each_sees_their_own_and_nothing_else,
     ];
     kcp_tree: [
         a_list_of_workspaces_shows_who_may_enter,
         lists_of_workspaces_have_pages_and_filters,
+        a_tree_is_its_callers_own,
+        workspaces_are_found_at_any_depth,
+        what_is_odd_in_a_tree_is_said,
+        what_does_not_answer_delays_nobody,
+        a_large_tree_comes_in_pages,
+        ten_thousand_workspaces_come_in_pages,
     ];
     output: [
         lists_are_narrow_tables_unless_asked,

@@ -5,16 +5,19 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{Access, ClusterName, Column, Failure, Row, Table, Way, names};
+use crate::model::{Access, ClusterKind, ClusterName, Column, Failure, Row, Table, Way, names};
 use crate::output::{Body, Listing, Output};
 use crate::policy::{Seen, Visible};
 use crate::tools::labels::Selector;
+use crate::tools::next::Next;
 use crate::tools::{Cx, Query, Spec, TargetNeed, arguments};
 
 use super::default_target;
 
 /// Longest `search`, `realm` and `tier`, in bytes.
 const MAX_WORD: usize = 256;
+/// Lines of what to call next, at most: one per kcp.
+const MAX_NEXT: usize = 3;
 
 /// `clusters_list`.
 pub(super) struct ClustersList;
@@ -48,6 +51,7 @@ impl Query for ClustersList {
     fn query(&self, cx: &Cx, visible: &Visible, args: Args) -> Result<Output, Failure> {
         let filter = Filter::read(args)?;
         let found: Vec<&Seen> = visible.iter().filter(|seen| filter.takes(seen)).collect();
+        let next = found.iter().filter_map(|seen| inside(seen)).take(MAX_NEXT).map(|next| next.to_string()).collect();
         let steps = found.iter().any(|seen| !is_open(seen));
         let mut columns = vec![("NAME", 0), ("KIND", 0), ("REALM", 0), ("WAY", 0), ("TIER", 0), ("LABELS", 0)];
         columns.extend(steps.then_some(("MISSING", 0)));
@@ -55,12 +59,13 @@ impl Query for ClustersList {
         let columns = columns.into_iter().map(|(name, priority)| Column { name: name.into(), priority });
         let rows = found.into_iter().map(|seen| row(seen, steps));
         let table = Table { columns: columns.collect(), rows: rows.collect(), ..Table::default() };
-        let output = Output::new(Body::Table(Listing {
+        let body = Body::Table(Listing {
             resource: "clusters".into(),
             content: table,
             page: cx.page.clone(),
             narrow: "clusters, realm, tier, kind or search",
-        }));
+        });
+        let output = Output { next, ..Output::new(body) };
         let output = match filter.clusters.unknown(visible).as_slice() {
             [] => output,
             unknown => output.note(format!("no such cluster that you can see: {}", unknown.join(", "))),
@@ -74,6 +79,13 @@ impl Query for ClustersList {
 
 fn is_open(seen: &Seen) -> bool {
     seen.way.as_ref().is_some_and(|way| way != &Way::Unbound)
+}
+
+/// What shows the workspaces of a kcp.
+fn inside(seen: &Seen) -> Option<Next> {
+    let cluster = &seen.cluster;
+    let entry = cluster.entry.first().filter(|_| is_open(seen) && cluster.kind == ClusterKind::Kcp)?;
+    Some(Next::at("kcp_workspace_tree", &format!("{}:{entry}", cluster.name)))
 }
 
 /// An advertised cluster shows its realm and the missing step, no more.

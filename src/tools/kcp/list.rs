@@ -5,12 +5,11 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::asking::{self, Access as Entering};
 use super::place::{Here, closed, outside};
-use super::row;
-use crate::model::{Access, Column, Failure, Row, Table};
+use super::row::{self, Listed, Part};
+use crate::model::{Access, Failure};
 use crate::output::{Body, Listing, Output, Page};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Children, Look, Workspace};
@@ -58,21 +57,18 @@ impl Tool for WorkspacesList {
             Look::Closed => return Err(closed(&here)),
             Look::Refused => return Err(outside(&here)),
         };
-        let part = Part::of(&children, &filter, &cx.page);
+        let part = Shown::of(&children, &filter, &cx.page);
         let placed: Vec<(String, Arc<Workspace>)> =
-            part.shown.iter().map(|child| (here.child(&child.name), Arc::clone(child))).collect();
+            part.items.iter().map(|child| (here.below(&[Arc::clone(&child.name)]), Arc::clone(child))).collect();
         let mut accesses = vec![Entering::Unknown(String::new()); part.skipped];
         accesses.extend(asking::entries(client, &view, placed.get(part.skipped..).unwrap_or_default()).await);
-        let rows: Vec<(&str, &Workspace, &Entering)> = placed
-            .iter()
-            .zip(&accesses)
-            .map(|((place, workspace), access)| (place.as_str(), workspace.as_ref(), access))
-            .collect();
-        let next = next(&here, &rows);
+        let listed = |((place, workspace), access)| Listed { place, workspace, access };
+        let rows: Vec<Listed> = placed.into_iter().zip(accesses).map(listed).collect();
+        let next = next(&here, rows.get(part.skipped..).unwrap_or_default());
         let body = if cx.presentation.wants_objects() {
-            Body::Objects { list: listing(cx, objects(&here, &rows, &part)), kind: "Workspace".into() }
+            Body::Objects { list: listing(cx, row::objects(&here, &rows, &part.rest)), kind: "Workspace".into() }
         } else {
-            Body::Table(listing(cx, table(&rows, &part, Timestamp::now())))
+            Body::Table(listing(cx, row::table(&rows, &part.rest, Timestamp::now())))
         };
         let mut output = Output::new(body);
         if children.cut {
@@ -84,25 +80,25 @@ impl Tool for WorkspacesList {
 }
 
 /// The part of a list of children that an answer may show.
-struct Part {
-    shown: Vec<Arc<Workspace>>,
+struct Shown {
+    items: Vec<Arc<Workspace>>,
     /// So many of them were shown by an answer before.
     skipped: usize,
-    /// The last one's name, when there are more.
-    token: Option<String>,
-    remaining: u64,
+    rest: Part,
 }
 
-impl Part {
+impl Shown {
     /// What fits `filter` behind the name in the page's token, as many as the page may show.
     fn of(children: &Children, filter: &Filter, page: &Page) -> Self {
-        let behind = |child: &&Arc<Workspace>| page.token.as_deref().is_none_or(|last| *child.name > *last);
+        // A name alone could be read as base64.
+        let last = page.token.as_deref().map(|token| token.trim_end_matches(':'));
+        let behind = |child: &&Arc<Workspace>| last.is_none_or(|last| *child.name > *last);
         let mut fitting = children.items.iter().filter(behind).filter(|child| filter.takes(child));
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let shown: Vec<_> = fitting.by_ref().take(page.offset.saturating_add(limit)).cloned().collect();
+        let items: Vec<_> = fitting.by_ref().take(page.offset.saturating_add(limit)).cloned().collect();
         let remaining = fitting.count() as u64;
-        let token = shown.last().filter(|_| remaining > 0).map(|last| last.name.to_string());
-        Self { skipped: page.offset.min(shown.len()), shown, token, remaining }
+        let token = items.last().filter(|_| remaining > 0).map(|last| format!("{}:", last.name));
+        Self { skipped: page.offset.min(items.len()), items, rest: Part { token, remaining: Some(remaining) } }
     }
 }
 
@@ -115,41 +111,10 @@ fn listing<T>(cx: &Cx, content: T) -> Listing<T> {
     }
 }
 
-fn table(rows: &[(&str, &Workspace, &Entering)], part: &Part, now: Timestamp) -> Table {
-    let columns = [("PATH", 0), ("TYPE", 0), ("STATE", 0), ("ACCESS", 0), ("CLUSTER", 0), ("AGE", 1), ("LABELS", 1)];
-    let row = |(place, workspace, access): &(&str, &Workspace, &Entering)| Row {
-        namespace: None,
-        cells: vec![
-            (*place).to_owned(),
-            workspace.kind.to_string(),
-            row::state(workspace, now),
-            if workspace.mount { "unknown".to_owned() } else { access.said() },
-            row::cluster(workspace),
-            crate::tools::age::ago(workspace.created, now),
-            row::labels(workspace),
-        ],
-    };
-    Table {
-        columns: columns.map(|(name, priority)| Column { name: name.into(), priority }).to_vec(),
-        rows: rows.iter().map(row).collect(),
-        continue_token: part.token.clone(),
-        remaining: part.token.is_some().then_some(part.remaining),
-    }
-}
-
-fn objects(here: &Here, rows: &[(&str, &Workspace, &Entering)], part: &Part) -> Value {
-    let items = rows.iter().map(|(place, workspace, access)| row::object(here, place, workspace, access));
-    let mut list = json!({"items": items.collect::<Vec<_>>()});
-    if let Some(token) = &part.token {
-        list["metadata"] = json!({"continue": token, "remainingItemCount": part.remaining});
-    }
-    list
-}
-
 /// What can be done in the first one that may be entered: what is below it, and what reads there.
-fn next(here: &Here, rows: &[(&str, &Workspace, &Entering)]) -> Vec<Next> {
-    let open = rows.iter().find(|(.., access)| **access == Entering::Yes);
-    let address = open.map(|(place, workspace, _)| here.address_of(place, workspace.cluster.as_ref()));
+fn next(here: &Here, rows: &[Listed]) -> Vec<Next> {
+    let open = rows.iter().find(|row| row.access == Entering::Yes);
+    let address = open.map(|row| here.address_of(&row.place, row.workspace.cluster.as_ref()));
     address.map_or_else(Vec::new, |address| {
         let reads = Next::at("resources_list", &address).with("kind", "configmaps");
         vec![Next::at("kcp_workspaces_list", &address), reads]

@@ -1,5 +1,7 @@
 //! Where a workspace lies, as its caller may write it.
 
+use std::sync::Arc;
+
 use crate::model::{Failure, FailureKind, LogicalCluster, Place, WorkspacePath};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::Workspace;
@@ -24,7 +26,12 @@ impl Here {
             Place::Path(path) => path.to_string(),
             Place::Whole => return Err(Failure::internal("a tool for workspaces ran without one")),
         };
-        Ok(Self { kcp: target.cluster.name.to_string(), place })
+        Ok(Self::new(target.cluster.name.as_str(), place))
+    }
+
+    /// The workspace at `place` of a kcp.
+    pub(super) fn new(kcp: &str, place: String) -> Self {
+        Self { kcp: kcp.to_owned(), place }
     }
 
     /// What `cluster` takes.
@@ -40,9 +47,14 @@ impl Here {
         }
     }
 
-    /// The path of the child `name`.
-    pub(super) fn child(&self, name: &str) -> String {
-        format!("{}:{name}", self.place)
+    /// The path of the workspace at `path` below it.
+    pub(super) fn below(&self, path: &[Arc<str>]) -> String {
+        let mut place = self.place.clone();
+        for name in path {
+            place.push(':');
+            place.push_str(name);
+        }
+        place
     }
 }
 

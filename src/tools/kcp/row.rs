@@ -1,15 +1,73 @@
 //! A workspace in words.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::asking::Access;
 use super::place::Here;
+use crate::model::{Column, Row, Table};
 use crate::pool::workspaces::{State, Workspace};
 use crate::tools::age;
 
 /// Characters of what a workspace waits for, in a table.
 const WHY: usize = 100;
+
+/// A workspace in an answer.
+pub(super) struct Listed {
+    /// Its path below the kcp.
+    pub(super) place: String,
+    pub(super) workspace: Arc<Workspace>,
+    /// Whether the caller may enter it.
+    pub(super) access: Access,
+}
+
+/// Where the next part of a list begins.
+pub(super) struct Part {
+    /// `None` when this is the last.
+    pub(super) token: Option<String>,
+    /// How many are left, when that is known.
+    pub(super) remaining: Option<u64>,
+}
+
+/// Rows as a table.
+pub(super) fn table(rows: &[Listed], part: &Part, now: Timestamp) -> Table {
+    let columns = [("PATH", 0), ("TYPE", 0), ("STATE", 0), ("ACCESS", 0), ("CLUSTER", 0), ("AGE", 1), ("LABELS", 1)];
+    let row = |Listed { place, workspace, access }: &Listed| Row {
+        namespace: None,
+        cells: vec![
+            place.clone(),
+            workspace.kind.to_string(),
+            state(workspace, now),
+            if workspace.mount { access.word().to_owned() } else { access.said() },
+            cluster(workspace),
+            age::ago(workspace.created, now),
+            labels(workspace),
+        ],
+    };
+    Table {
+        columns: columns.map(|(name, priority)| Column { name: name.into(), priority }).to_vec(),
+        rows: rows.iter().map(row).collect(),
+        continue_token: part.token.clone(),
+        remaining: part.remaining,
+    }
+}
+
+/// Rows as a list of objects.
+pub(super) fn objects(here: &Here, rows: &[Listed], part: &Part) -> Value {
+    let items = rows.iter().map(|row| object(here, &row.place, &row.workspace, &row.access));
+    list(items.collect(), part)
+}
+
+/// A list of objects.
+pub(super) fn list(items: Vec<Value>, part: &Part) -> Value {
+    let mut list = json!({"items": Value::Array(items)});
+    if let Some(token) = &part.token {
+        list["metadata"] = json!({"continue": token, "remainingItemCount": part.remaining});
+    }
+    list
+}
 
 /// Its state, since when it is being deleted, and what it waits for.
 pub(super) fn state(workspace: &Workspace, now: Timestamp) -> String {
@@ -35,7 +93,7 @@ pub(super) fn cluster(workspace: &Workspace) -> String {
 }
 
 /// Its labels, as `key=value`.
-pub(super) fn labels(workspace: &Workspace) -> String {
+fn labels(workspace: &Workspace) -> String {
     workspace.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 

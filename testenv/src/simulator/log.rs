@@ -1,6 +1,7 @@
 //! What was asked: the record that tests read. No token is in it, only digests.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// How many requests are kept; the oldest go first.
@@ -33,9 +34,32 @@ pub struct RequestRecord {
 #[derive(Default)]
 pub(super) struct Log {
     records: Mutex<VecDeque<RequestRecord>>,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A request under way, until this is dropped.
+pub(super) struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Log {
+    /// Counts a request from when its head was read to its answer.
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        UnderWay(&self.under_way)
+    }
+
+    /// The most requests that were under way at a time.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add(&self, record: RequestRecord) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         if records.len() == KEPT {
@@ -52,5 +76,6 @@ impl Log {
     pub(super) fn clear(&self) {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         records.clear();
+        self.most.store(self.under_way.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }

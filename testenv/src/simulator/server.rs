@@ -108,6 +108,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, state: Arc<State>,
 }
 
 async fn exchange(state: &State, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+    let _under_way = state.log.begin();
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut record = RequestRecord {

@@ -273,6 +273,8 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
         ("api_resources_list", json!({}), "configmaps\t"),
         ("api_resources_list", json!({}), "apibindings\t"),
         ("kcp_workspaces_list", json!({}), "no workspaces"),
+        ("kcp_workspace_tree", json!({}), "root:org:team-a"),
+        ("kcp_workspaces_find", json!({}), "no workspaces"),
         ("resources_describe", json!({"kind": "ConfigMap", "namespace": "default", "name": "here"}), "where: team-a"),
     ] {
         let answered = good(&alice, tool, at(question)).await?.text;
