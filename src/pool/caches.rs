@@ -20,7 +20,8 @@ const PLACES: u64 = 100_000;
 const PLACE_LIFE: Duration = Duration::from_secs(300);
 const PROOFS: u64 = 100_000;
 const PROOF_LIFE: Duration = Duration::from_secs(300);
-const REFRESH: Duration = Duration::from_secs(30);
+/// A binding takes 5 s until its kinds can be used, and who waits for them asks again.
+const REFRESH: Duration = Duration::from_secs(5);
 
 type Key = [u8; 32];
 

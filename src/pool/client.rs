@@ -108,6 +108,15 @@ impl ClusterClient {
         discovery::all(self, false).await.map(|served| served.kinds().cloned().collect())
     }
 
+    /// Everything that is served here, read anew unless this caller did so within the last seconds.
+    ///
+    /// # Errors
+    /// When discovery cannot be read.
+    pub async fn kinds_again(&self) -> Result<ApiResources, Failure> {
+        let fresh = self.may_refresh();
+        discovery::all(self, fresh).await.map(|served| served.kinds().cloned().collect())
+    }
+
     /// One object.
     ///
     /// # Errors
@@ -272,7 +281,7 @@ impl ClusterClient {
         self.caches.look_up("discovery", &self.caches.discovery, key, read).await
     }
 
-    /// True at most once in 30 s for this caller here: whether a kind that was not found is worth a second look.
+    /// True at most once in 5 s for this caller here: whether a kind that was not found is worth a second look.
     pub(super) fn may_refresh(&self) -> bool {
         let key = self.view("refresh").finish();
         let fresh = !self.caches.refreshed.contains_key(&key);

@@ -14,7 +14,7 @@ use crate::lab::bench::{bad, good, names};
 use crate::lab::case::Case;
 
 /// A caller's view is looked at again at most this often.
-const LOOKED_AT_AGAIN: Duration = Duration::from_secs(30);
+const LOOKED_AT_AGAIN: Duration = Duration::from_secs(5);
 
 /// R20: a kind that is installed after discovery was read.
 pub async fn r20_a_new_kind_is_found_with_one_more_look(case: &Case) -> anyhow::Result<()> {

@@ -122,7 +122,7 @@ cases! {
     discovery: {
         R20 r20_a_new_kind_is_found_with_one_more_look [simulated]
             "A kind that was installed after discovery was read is found by one more look at discovery, whoever asks how often.",
-            "A caller's view is looked at again at most once in 30 s. An API that is removed is not played.";
+            "A caller's view is looked at again at most once in 5 s. An API that is removed is not played.";
         R21 r21_a_group_that_does_not_answer_is_named_and_others_work [simulated]
             "When the server behind an API group does not answer, other groups work, and a call for a kind of it names the \
              group.";
