@@ -3,10 +3,12 @@
 
 use super::Entry;
 
+mod apis;
 mod asking;
 mod filter;
 mod find;
 mod list;
+mod part;
 mod place;
 mod row;
 mod start;
@@ -16,5 +18,10 @@ mod walk;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::tool(list::WorkspacesList), Entry::tool(tree::WorkspaceTree), Entry::tool(find::WorkspacesFind)]
+    vec![
+        Entry::tool(apis::ApisList),
+        Entry::tool(find::WorkspacesFind),
+        Entry::tool(list::WorkspacesList),
+        Entry::tool(tree::WorkspaceTree),
+    ]
 }
