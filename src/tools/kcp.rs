@@ -5,6 +5,7 @@ use super::Entry;
 
 mod apis;
 mod asking;
+mod describe;
 mod filter;
 mod find;
 mod list;
@@ -20,6 +21,7 @@ mod walk;
 pub(super) fn entries() -> Vec<Entry> {
     vec![
         Entry::tool(apis::ApisList),
+        Entry::tool(describe::WorkspaceDescribe),
         Entry::tool(find::WorkspacesFind),
         Entry::tool(list::WorkspacesList),
         Entry::tool(tree::WorkspaceTree),

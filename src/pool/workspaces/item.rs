@@ -76,6 +76,13 @@ impl State {
     ];
 }
 
+impl Workspace {
+    /// Reads a whole Workspace object; `None` when it is none.
+    pub fn of(object: &serde_json::Value) -> Option<Self> {
+        Wire::deserialize(object).ok()?.read()
+    }
+}
+
 /// What is read of a Workspace object.
 #[derive(Debug, Deserialize)]
 pub(super) struct Wire {

@@ -128,6 +128,34 @@ pub(super) fn unread(what: &str, failure: &Failure) -> String {
     }
 }
 
+/// Workspaces, of which every kcp has the same.
+pub(super) fn workspaces() -> ApiResource {
+    of_kcp("tenancy.kcp.io", "workspaces", "Workspace")
+}
+
+/// Types of workspaces.
+pub(super) fn workspace_types() -> ApiResource {
+    of_kcp("tenancy.kcp.io", "workspacetypes", "WorkspaceType")
+}
+
+/// What each workspace has one of, named `cluster`.
+pub(super) fn logical_clusters() -> ApiResource {
+    of_kcp("core.kcp.io", "logicalclusters", "LogicalCluster")
+}
+
+fn of_kcp(group: &str, plural: &str, kind: &str) -> ApiResource {
+    ApiResource {
+        group: group.into(),
+        version: "v1alpha1".into(),
+        plural: plural.into(),
+        singular: kind.to_lowercase(),
+        kind: kind.into(),
+        short_names: Vec::new(),
+        namespaced: false,
+        verbs: vec!["get".into(), "list".into()],
+    }
+}
+
 /// Foreign text on one line, cut.
 pub(super) fn line(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -38,6 +38,10 @@ fn tools() -> Vec<(&'static str, Value)> {
         ("resources_get", json!({"kind": "configmap", "namespace": "default", "name": "here"})),
         ("events_list", json!({})),
         ("kcp_workspaces_list", json!({})),
+        ("kcp_apis_list", json!({})),
+        ("kcp_workspace_describe", json!({})),
+        ("kcp_workspace_tree", json!({})),
+        ("kcp_workspaces_find", json!({"name": "a"})),
     ]
 }
 
@@ -61,6 +65,18 @@ pub async fn a_mount_never_sees_a_credential(scene: &Scene) -> anyhow::Result<()
     assert_eq!(found, ["mounted", "pending", "team"], "a mount is listed: {}", listed.text);
     let object = json!({"cluster": "kcp-m:root:org", "kind": "workspace", "name": "mounted"});
     good(&alice, "resources_get", object).await?;
+    for (name, state) in [("mounted", "ready"), ("pending", "unavailable")] {
+        let question = json!({"cluster": "kcp-m:root:org", "name": name});
+        let described = good(&alice, "kcp_workspace_describe", question).await?;
+        for says in [format!("state: {state}: it is a mount of"), format!("workspace: kcp-m:root:org:{name}")] {
+            assert!(described.text.contains(&says), "{says}: {}", described.text);
+        }
+        assert!(
+            !described.text.contains("logical cluster") && !described.text.contains("access:"),
+            "{}",
+            described.text
+        );
+    }
     for target in spellings() {
         for (tool, rest) in tools() {
             let refused = bad(&alice, tool, merged(&target, &rest)).await?;

@@ -273,6 +273,7 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
         ("api_resources_list", json!({}), "configmaps\t"),
         ("api_resources_list", json!({}), "apibindings\t"),
         ("kcp_apis_list", json!({}), "configmaps\tConfigMap\tv1\tbuilt in"),
+        ("kcp_workspace_describe", json!({}), "state: ready: it can be used"),
         ("kcp_workspaces_list", json!({}), "no workspaces"),
         ("kcp_workspace_tree", json!({}), "root:org:team-a"),
         ("kcp_workspaces_find", json!({}), "no workspaces"),

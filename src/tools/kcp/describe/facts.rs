@@ -1,0 +1,101 @@
+//! What is known of one workspace.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::apis::{Found, Origin};
+use super::super::part;
+use super::way::Way;
+use crate::model::LogicalCluster;
+use crate::pool::workspaces::Entry;
+
+/// Groups that are named, at most.
+const GROUPS: usize = 20;
+
+/// What is known of one workspace.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// As callers name it.
+    pub(super) address: String,
+    pub(super) way: Way,
+    pub(super) cluster: Option<LogicalCluster>,
+    /// Its LogicalCluster object.
+    pub(super) logical: Option<Value>,
+    /// Whether the caller may enter; `None` for what has no logical cluster.
+    pub(super) access: Option<Entry>,
+    /// How many, and whether there are more.
+    pub(super) children: Option<(usize, bool)>,
+    pub(super) serves: Option<Serves>,
+    pub(super) authentication: Option<String>,
+    /// What could not be read, in words.
+    pub(super) unread: Vec<String>,
+}
+
+impl Facts {
+    /// Its type with its path, as `root:universal`.
+    pub(super) fn kind(&self) -> Option<String> {
+        let of_object = self.way.object().and_then(|object| {
+            let (path, name) =
+                (object.pointer("/spec/type/path")?.as_str()?, object.pointer("/spec/type/name")?.as_str()?);
+            Some(format!("{path}:{name}"))
+        });
+        let annotation = || self.annotation("internal.tenancy.kcp.io/type");
+        of_object.or_else(annotation).map(|kind| part::line(&kind))
+    }
+
+    /// Who made it, and so administers it: the user name.
+    pub(super) fn owner(&self) -> Option<String> {
+        let owner = self.annotation("experimental.tenancy.kcp.io/owner")?;
+        let owner: Value = serde_json::from_str(&owner).ok()?;
+        owner["username"].as_str().map(part::line)
+    }
+
+    /// From its Workspace, or else its LogicalCluster.
+    pub(super) fn text(&self, pointer: &str) -> Option<String> {
+        let objects = [self.way.object(), self.logical.as_ref()];
+        objects.into_iter().flatten().find_map(|object| object.pointer(pointer)?.as_str()).map(part::line)
+    }
+
+    /// Its labels, without those of kcp itself.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.way.object().and_then(|object| object.pointer("/metadata/labels")?.as_object());
+        let is_own = |key: &str| !key.split('/').next().is_some_and(|domain| domain.ends_with("kcp.io"));
+        let labels = labels.into_iter().flatten().filter(|(key, _)| is_own(key));
+        labels.map(|(key, value)| (part::line(key), part::line(value.as_str().unwrap_or_default()))).collect()
+    }
+
+    fn annotation(&self, name: &str) -> Option<String> {
+        let objects = [self.way.object(), self.logical.as_ref()];
+        let of = |object: &Value| object["metadata"]["annotations"][name].as_str().map(str::to_owned);
+        objects.into_iter().flatten().find_map(of)
+    }
+}
+
+/// What a workspace serves, in short.
+#[derive(Debug)]
+pub(super) struct Serves {
+    /// Resources of all groups.
+    pub(super) kinds: usize,
+    /// Those that are not built in: from where, and what.
+    pub(super) from: BTreeMap<String, Vec<String>>,
+    /// Sources that are not named.
+    pub(super) more: usize,
+    pub(super) missing: Vec<String>,
+}
+
+impl Serves {
+    pub(super) fn of(found: &Found) -> Self {
+        let resources = found.resources();
+        let mut from: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for resource in &resources {
+            if resource.origin != Origin::BuiltIn {
+                from.entry(resource.origin.words()).or_default().push(resource.kind.qualified());
+            }
+        }
+        let more = from.len().saturating_sub(GROUPS);
+        let from = from.into_iter().take(GROUPS).collect();
+        let unknown = resources.iter().any(|resource| resource.origin == Origin::Unknown);
+        Self { kinds: resources.len(), from, more, missing: found.missing().filter(|_| unknown).collect() }
+    }
+}
