@@ -41,6 +41,7 @@ mod lab {
 /// What only real control planes do; each test starts its own.
 mod planes {
     mod impersonation;
+    mod kcp_apis;
     mod worlds;
 }
 
