@@ -28,6 +28,7 @@ mod outside;
 mod place;
 mod reply;
 mod retry;
+mod review;
 mod route;
 mod send;
 mod stream;
@@ -45,6 +46,7 @@ pub use examine::{Gateway, Presence, presence};
 pub use items::Items;
 pub use log::{Follow, FollowEnd, Followed, LogRequest};
 pub use node::{NodeLog, NodeText};
+pub use review::{On, PathRule, ResourceRule, Rules, Verdict, Wish};
 pub use route::{Keeping, Route};
 
 use caches::Caches;

@@ -142,6 +142,14 @@ impl Limits {
         self.hold_namespace(operation)
     }
 
+    /// Whether kind and namespace are in bounds, whatever the permit is for: what a question about an operation may say.
+    ///
+    /// # Errors
+    /// The limit that it would break.
+    pub fn in_bounds(&self, operation: &Operation) -> Result<(), Refusal> {
+        Self { access: Access::Exec, dry_run_only: false, ..self.clone() }.hold(operation)
+    }
+
     fn hold_kind(&self, operation: &Operation, wanted: Access) -> Result<(), Refusal> {
         let Some(group) = &operation.group else { return Ok(()) };
         if self.denies(group, &operation.resource, wanted) {
@@ -266,6 +274,16 @@ mod tests {
         assert_eq!(read.hold(&kubelet), Err(Refusal::Node), "it has logs of all namespaces");
         let free = Limits { namespaces: Arc::default(), ..read };
         assert_eq!(free.hold(&kubelet), Ok(()));
+    }
+
+    #[test]
+    fn a_question_is_held_against_kind_and_namespace_alone() {
+        let read = limits(Access::Read);
+        assert_eq!(read.in_bounds(&operation("create", Access::Write, "secrets", Some("a"))), Ok(()));
+        let secrets = operation("get", Access::Read, "secrets", Some("a"));
+        assert!(matches!(read.in_bounds(&secrets), Err(Refusal::Kind { .. })));
+        let system = operation("delete", Access::Delete, "pods", Some("kube-system"));
+        assert!(matches!(read.in_bounds(&system), Err(Refusal::Namespace { .. })));
     }
 
     #[test]

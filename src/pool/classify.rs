@@ -158,6 +158,21 @@ fn verb(method: &Method, named: bool, watch: bool) -> Option<&'static str> {
     })
 }
 
+/// The classes of access that `verb` on a kind is of, for a question about it; `*` is of all. `None` is never sent.
+pub(super) fn classes(
+    verb: &str,
+    group: &str,
+    resource: &str,
+    subresource: Option<&str>,
+    name: Option<&str>,
+) -> Vec<Option<Access>> {
+    if verb == "*" {
+        return [Access::Read, Access::Write, Access::Delete, Access::Exec].map(Some).into();
+    }
+    let subpath: Vec<&str> = subresource.into_iter().collect();
+    vec![access(verb, &Subject { group, resource, name, subpath: &subpath })]
+}
+
 struct Subject<'a> {
     group: &'a str,
     resource: &'a str,
@@ -199,7 +214,7 @@ mod tests {
     use http::Method;
     use proptest::prelude::{any, prop_assert, proptest};
 
-    use super::classify;
+    use super::{classes, classify};
     use crate::model::Access;
 
     /// method, target → verb group/resource[/subresource] ns=… name=… class
@@ -222,6 +237,17 @@ mod tests {
             line += " dry-run";
         }
         line
+    }
+
+    #[test]
+    fn a_question_is_of_the_class_of_what_it_is_about() {
+        let class = |verb, resource, sub| classes(verb, "", resource, sub, None);
+        assert_eq!(class("get", "pods", Some("log")), [Some(Access::Read)]);
+        assert_eq!(class("get", "pods", Some("exec")), [Some(Access::Exec)]);
+        assert_eq!(class("deletecollection", "pods", None), [Some(Access::Delete)]);
+        assert_eq!(class("escalate", "roles", None), [Some(Access::Write)]);
+        assert_eq!(class("create", "serviceaccounts", Some("token")), [None]);
+        assert_eq!(class("*", "pods", None).len(), 4);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::model::{
     ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, PathTrust, Place, Principal, Table,
     Target, UserInfo, Way, names,
 };
-use crate::policy::Namespaces;
+use crate::policy::{Limits, Namespaces};
 
 mod workspaces;
 
@@ -308,6 +308,16 @@ impl ClusterClient {
 
     fn sender_view(&self, kind: &str) -> KeyHasher {
         super::caches::view(kind, self.sender.transport.key(), self.principal())
+    }
+
+    /// An answer that cannot be read.
+    pub(super) fn unreadable(&self, error: &serde_json::Error) -> Failure {
+        self.named(unexpected(error))
+    }
+
+    /// What requests of this call are held against.
+    pub(super) fn limits(&self) -> &Limits {
+        self.sender.permit.limits()
     }
 
     /// Which target an answer came from that cannot be read.

@@ -329,8 +329,9 @@ impl ServerHandler for Handler {
 
 /// A hint that says what MCP assumes without it is left out: every model of every conversation would read it.
 fn describe(tool: &ToolInfo) -> Tool {
-    let hints = ToolAnnotations::new().read_only(tool.read_only).destructive(tool.destructive);
-    // Whether a repetition changes more has a meaning for tools that change something.
+    let hints = ToolAnnotations::new().read_only(tool.read_only);
+    // Of a tool that only reads, MCP asks neither whether it destroys nor whether a repetition changes more.
+    let hints = if tool.read_only { hints } else { hints.destructive(tool.destructive) };
     let hints = if tool.idempotent && !tool.read_only { hints.idempotent(true) } else { hints };
     let hints = if tool.open_world { hints } else { hints.open_world(false) };
     Tool::new(tool.name, tool.description, Arc::clone(&tool.input_schema))

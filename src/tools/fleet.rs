@@ -1,4 +1,4 @@
-//! The toolset `fleet`: which clusters there are, who the caller is there, and by which way.
+//! The toolset `fleet`: which clusters there are, who the caller is there, by which way, and what it may do there.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use crate::policy::{Seen, Visible};
 
 use super::Entry;
 
+mod can_i;
 mod clusters;
 mod explain;
 mod whoami;
@@ -16,7 +17,12 @@ const MAX_NAMES: usize = 20;
 
 /// Its tools.
 pub(super) fn entries() -> Vec<Entry> {
-    vec![Entry::look(explain::AuthExplain), Entry::query(clusters::ClustersList), Entry::either(whoami::Whoami)]
+    vec![
+        Entry::look(explain::AuthExplain),
+        Entry::tool(can_i::CanI),
+        Entry::query(clusters::ClustersList),
+        Entry::either(whoami::Whoami),
+    ]
 }
 
 /// The cluster that a read without a target goes to.

@@ -29,7 +29,7 @@ pub(super) fn own<Args: JsonSchema>() -> JsonObject {
 pub(super) fn published(spec: &Spec, mut schema: JsonObject) -> JsonObject {
     let mut added: Vec<(&str, Value)> = Vec::new();
     if spec.target != TargetNeed::None {
-        added.push(("cluster", json!({"type": "string", "description": "cluster or kcp:workspace"})));
+        added.push(("cluster", json!({"type": "string", "description": "or kcp:workspace"})));
     }
     if spec.list {
         added.push(("limit", json!({"type": "integer"})));

@@ -47,6 +47,7 @@ mod planes {
 
 mod scenarios {
     pub mod auth_explain;
+    pub mod can_i;
     pub mod commands;
     pub mod configuration;
     pub mod conformance;
@@ -255,6 +256,12 @@ scenarios! {
         a_log_is_read_and_searched,
         a_log_is_followed_for_a_time,
         a_log_without_its_node_names_the_node,
+    ];
+    can_i: [
+        a_wish_is_answered_by_the_cluster,
+        all_that_is_allowed_is_a_narrow_table,
+        a_question_does_not_lift_the_policy,
+        who_may_enter_a_workspace_may_ask_there,
     ];
     auth_explain: [
         the_way_is_told_and_not_taken,

@@ -189,8 +189,8 @@ async fn the_description_of_a_tool_keeps_its_schema_and_hints() {
     };
     assert!(Arc::ptr_eq(&super::describe(&info(true, true, false)).input_schema, &schema));
     for (info, hints) in [
-        (info(true, true, true), json!({"readOnlyHint": true, "destructiveHint": false})),
-        (info(true, true, false), json!({"readOnlyHint": true, "destructiveHint": false, "openWorldHint": false})),
+        (info(true, true, true), json!({"readOnlyHint": true})),
+        (info(true, true, false), json!({"readOnlyHint": true, "openWorldHint": false})),
         (info(false, true, true), json!({"readOnlyHint": false, "destructiveHint": true, "idempotentHint": true})),
         (info(false, false, true), json!({"readOnlyHint": false, "destructiveHint": true})),
     ] {

@@ -33,7 +33,7 @@ impl Tool for EventsList {
     const SPEC: Spec = Spec {
         name: "events_list",
         title: "Events: list",
-        description: "List events, newest first, one row per object and reason",
+        description: "List events by object and reason, newest first",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

@@ -60,7 +60,7 @@ impl Tool for PodsLog {
     const SPEC: Spec = Spec {
         name: "pods_log",
         title: "Pods: log",
-        description: "Newest log lines of a pod, or of several by workload or labelSelector",
+        description: "Newest log lines of a pod, or of several",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

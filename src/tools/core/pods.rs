@@ -24,7 +24,7 @@ impl Tool for PodsList {
     const SPEC: Spec = Spec {
         name: "pods_list",
         title: "Pods: list",
-        description: "List pods of all namespaces, those not well first",
+        description: "List pods of all namespaces, unhealthy first",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,
@@ -54,7 +54,7 @@ impl Tool for PodsListInNamespace {
     const SPEC: Spec = Spec {
         name: "pods_list_in_namespace",
         title: "Pods: list in namespace",
-        description: "List pods of one namespace, those not well first",
+        description: "List pods of one namespace, unhealthy first",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

@@ -163,7 +163,7 @@ pub(super) struct GetArgs {
     kind: String,
     name: String,
     namespace: Option<String>,
-    #[schemars(description = "Only these, as spec.replicas")]
+    #[schemars(description = "As spec.replicas")]
     fields: Option<Vec<String>>,
 }
 
@@ -171,7 +171,7 @@ impl Tool for ResourcesGet {
     const SPEC: Spec = Spec {
         name: "resources_get",
         title: "Resources: get",
-        description: "Get one object as YAML; Secret values are masked",
+        description: "Get one object as YAML, Secret values masked",
         toolset: "core",
         access: Access::Read,
         target: TargetNeed::One,

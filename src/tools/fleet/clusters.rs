@@ -25,7 +25,7 @@ pub(super) struct ClustersList;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Args {
-    #[schemars(description = "*, names (a,b) or label selector (k=v)")]
+    #[schemars(description = "*, names a,b or label selector k=v")]
     clusters: Option<String>,
     realm: Option<String>,
     tier: Option<String>,

@@ -25,7 +25,7 @@ impl Either for Whoami {
     const SPEC: Spec = Spec {
         name: "whoami",
         title: "Who am I",
-        description: "Who you are; with cluster: who its API server takes you for",
+        description: "Who you are; with cluster: who you are there",
         toolset: "fleet",
         access: Access::Read,
         target: TargetNeed::Optional,

@@ -269,6 +269,7 @@ pub async fn a_workspace_without_pods_says_so_in_every_tool(scene: &Scene) -> an
         ("namespaces_list", json!({}), "default"),
         ("events_list", json!({"namespace": "default"}), "event"),
         ("whoami", json!({}), "team-a"),
+        ("can_i", json!({"verb": "get", "kind": "pods", "namespace": "default"}), "not served here: pods"),
         ("auth_explain", json!({}), "target: kcp-eu:root:org:team-a"),
         ("api_resources_list", json!({}), "configmaps\t"),
         ("api_resources_list", json!({}), "apibindings\t"),
