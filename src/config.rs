@@ -162,7 +162,7 @@ fn config(document: &DeTable<'_>, sink: &read::Sink<'_>) -> Config {
     let passthrough = settings.into_iter().any(|settings| settings.strategy == "passthrough");
     let server = server::server(&mut root, &known, passthrough);
     let gateway = server::gateway(&mut root);
-    let policy = policy::policy(&mut root);
+    let policy = policy::policy(&mut root, &known, &clusters, &sources);
     let limits = limits::limits(&mut root);
     let nothing = known.is_local() && !root.has("clusters") && !root.has("sources");
     root.done();

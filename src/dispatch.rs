@@ -23,6 +23,9 @@ pub use status::ReloadStatus;
 
 use arguments::Taken;
 
+const ASKS_PATH: &str =
+    "policy: a rule asks for the path of this workspace, which is looked at when a tool is called there";
+
 /// What hop 2 hands over.
 #[derive(Debug)]
 pub struct Call {
@@ -81,11 +84,15 @@ async fn answer(call: Call, deadline: Instant) -> Result<Answer, Failure> {
     let principal = Arc::clone(caller.principal());
     let (local, presentation) = (principal.owns_this_machine(), taken.list.presentation());
     let cx = Cx { local, principal, presentation, page, progress };
-    let noted = notes(&caller, target.as_ref());
+    let mut noted = notes(&caller, target.as_ref());
     let output = match (&entry.run, target) {
         (Run::Look(tool), Some(target)) => {
             // Looking is a use of the target like any other; only that nothing is sent there.
             let permit = authorize(&live, caller.clone(), entry, target)?;
+            if permit.waits_for_path() {
+                live.metrics().decision("allowed");
+                noted.push(ASKS_PATH.to_owned());
+            }
             let route = live.pool.route(&permit.target().cluster.key, permit.caller()).await;
             let route = route.ok_or_else(|| Failure::internal("a visible cluster has no destination"))?;
             tool.look(&cx, permit.target(), &route, taken.own)?
@@ -125,10 +132,14 @@ async fn connect(
     live.pool.client(authorize(live, caller, entry, target)?, deadline).await
 }
 
-/// The decision, counted.
+/// The decision, counted; one that waits for the path of a workspace is counted where that is known, in the pool.
 fn authorize(live: &Live, caller: Caller, entry: &Entry, target: Target) -> Result<Permit, Failure> {
     let decided = live.policy.authorize(caller, entry.spec.tool_ref(), target);
-    live.metrics().decision(decided.as_ref().map_or_else(|refusal| refusal.code, |_permit| "allowed"));
+    match &decided {
+        Ok(permit) if permit.waits_for_path() => {}
+        Ok(_) => live.metrics().decision("allowed"),
+        Err(refusal) => live.metrics().decision(refusal.code),
+    }
     decided
 }
 

@@ -7,13 +7,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{Access, Caller, Cluster, ClusterName, Failure, FailureKind, Principal, Target, ToolRef, Way};
+use crate::model::{
+    Access, Caller, Cluster, ClusterName, Failure, FailureKind, Principal, Target, ToolRef, Way, WorkspacePath,
+};
 
 mod limits;
+mod rules;
 
 pub use limits::{DeniedKind, Limits, Namespaces, Operation, Refusal};
+pub use rules::{Effect, Group, Pattern, Rule, RuleMatch};
 
-/// The hard limits of `[policy]`: no rule can lift them.
+use rules::Bearing;
+
+/// `[policy]`: hard limits, which no rule can lift, and rules.
 #[derive(Debug, Clone, Default)]
 pub struct PolicyConfig {
     /// Only tools that read, and only requests that read.
@@ -30,6 +36,8 @@ pub struct PolicyConfig {
     pub namespaces: Namespaces,
     /// Callers that share an identity may only read.
     pub shared_reads_only: bool,
+    /// The first one that is about a call decides.
+    pub rules: Vec<Rule>,
 }
 
 /// The decision maker of one generation.
@@ -38,6 +46,7 @@ pub struct Policy {
     config: PolicyConfig,
     denied: Arc<[DeniedKind]>,
     namespaces: Arc<Namespaces>,
+    rules: Arc<[Rule]>,
 }
 
 /// The clusters that exist for a caller. Only [`Policy::visible`] makes one.
@@ -64,7 +73,7 @@ pub struct Permit {
     way: Way,
     tool: ToolRef,
     limits: Limits,
-    rule: &'static str,
+    bearing: Bearing,
 }
 
 impl Permit {
@@ -93,9 +102,33 @@ impl Permit {
         &self.limits
     }
 
-    /// Name of the rule that decided.
-    pub fn rule(&self) -> &'static str {
-        self.rule
+    /// Whether some workspaces of the target's kcp are denied to this call and others are not, so that [`Permit::enter`]
+    /// has to be asked for each.
+    pub fn asks_path(&self) -> bool {
+        self.bearing.asks_path()
+    }
+
+    /// Whether [`Permit::enter`] was not asked yet for the target itself, because its address does not tell the path.
+    pub fn waits_for_path(&self) -> bool {
+        self.target.place.canonical().is_none() && self.asks_path()
+    }
+
+    /// Whether the rules let this call into the workspace at the canonical `path`; `None` = not known. To be asked before
+    /// the first request to any workspace, also of one whose path was not known when the permit was made.
+    ///
+    /// # Errors
+    /// When a rule denies it. The failure names the rule.
+    pub fn enter(&self, path: Option<&WorkspacePath>) -> Result<(), Failure> {
+        let path = path.filter(|path| path.is_from_root());
+        let Some(rule) = self.bearing.rule(path).filter(|rule| rule.effect == Effect::Deny) else { return Ok(()) };
+        tracing::debug!(
+            tool = self.tool.name,
+            cluster = %self.target.cluster.name,
+            path = path.map(WorkspacePath::as_str),
+            rule = rule.name,
+            "denied"
+        );
+        Err(denied(rule, path, self.bearing.asks_path(), self.caller.principal()))
     }
 }
 
@@ -104,7 +137,8 @@ impl Policy {
     pub fn new(config: PolicyConfig) -> Self {
         let denied = config.denied.clone().into();
         let namespaces = Arc::new(config.namespaces.clone());
-        Self { config, denied, namespaces }
+        let rules = config.rules.clone().into();
+        Self { config, denied, namespaces, rules }
     }
 
     /// Whether `principal` may call `tool` at all, somewhere: the same answer in `tools/list` and at the call.
@@ -141,44 +175,50 @@ impl Policy {
         Visible { clusters: seen.collect() }
     }
 
-    /// Decides whether `caller` may use `tool` on `target`, and logs the decision.
+    /// Decides whether `caller` may use `tool` on `target`, and logs the decision. Where a rule asks for the path of a
+    /// workspace that the target does not tell, the permit still has to be asked ([`Permit::enter`]).
     ///
     /// # Errors
     /// A denied tool answers as an unknown one, a cluster out of reach as an unknown one (unless it is advertised: then
-    /// the missing step is named).
+    /// the missing step is named). A rule that denies is named.
     pub fn authorize(&self, caller: Caller, tool: ToolRef, target: Target) -> Result<Permit, Failure> {
-        let decision = self.decide(&caller, tool, &target);
+        let address = target.address();
+        let realm = caller.principal().realm.clone();
+        let decision = self.decide(caller, tool, target);
         let outcome = match &decision {
-            Ok((_, rule)) => rule,
+            Ok(permit) if permit.waits_for_path() => "depends on the path",
+            Ok(_) => "allowed",
             Err(failure) => failure.code,
         };
-        tracing::debug!(
-            tool = tool.name,
-            target = %target.address(),
-            realm = %caller.principal().realm,
-            outcome,
-            allowed = decision.is_ok(),
-            "decided"
-        );
-        let (way, rule) = decision?;
+        tracing::debug!(tool = tool.name, target = %address, %realm, outcome, allowed = decision.is_ok(), "decided");
+        decision
+    }
+
+    fn decide(&self, caller: Caller, tool: ToolRef, target: Target) -> Result<Permit, Failure> {
+        let way = self.hard(caller.principal(), tool, &target)?;
         let limits = Limits {
             access: tool.access,
             dry_run_only: tool.access == Access::Write,
             denied: Arc::clone(&self.denied),
             namespaces: Arc::clone(&self.namespaces),
         };
-        Ok(Permit { caller, target, way, tool, limits, rule })
+        let bearing = Bearing::new(&self.rules, caller.principal(), tool, &target.cluster);
+        let permit = Permit { caller, target, way, tool, limits, bearing };
+        if !permit.waits_for_path() {
+            permit.enter(permit.target.place.canonical().as_ref())?;
+        }
+        Ok(permit)
     }
 
-    fn decide(&self, caller: &Caller, tool: ToolRef, target: &Target) -> Result<(Way, &'static str), Failure> {
-        let principal = caller.principal();
+    /// The hard limits.
+    fn hard(&self, principal: &Principal, tool: ToolRef, target: &Target) -> Result<Way, Failure> {
         if !self.may_call(principal, tool) {
             return Err(Failure::new(FailureKind::UnknownTool, "unknown_tool", format!("unknown tool {}", tool.name)));
         }
         let cluster = &target.cluster;
         match cluster.reach.way(principal) {
             Some(Way::Unbound) => Err(unbound(&cluster.name)),
-            Some(way) => Ok((way.clone(), if way == &Way::Local { "local" } else { "read" })),
+            Some(way) => Ok(way.clone()),
             None if cluster.advertise => Err(Self::out_of_reach(cluster)),
             None => Err(Failure::new(
                 FailureKind::UnknownTarget,
@@ -186,6 +226,21 @@ impl Policy {
                 format!("no cluster {} that you can reach", cluster.name),
             )),
         }
+    }
+}
+
+/// A rule is named to everybody, and where it stands to the person at this machine.
+fn denied(rule: &Rule, path: Option<&WorkspacePath>, by_path: bool, principal: &Principal) -> Failure {
+    let unknown = path.is_none() && by_path;
+    let because = if unknown { ", because the path of this workspace is not known" } else { "" };
+    let cause = format!("rule {} of the policy denies this{because}", rule.name);
+    let failure = Failure::new(FailureKind::Denied, "policy", cause);
+    if unknown {
+        failure.hint("Name the workspace by its path, as <kcp>:root:org:team")
+    } else if principal.owns_this_machine() {
+        failure.hint(format!("It is {} of the configuration", rule.origin))
+    } else {
+        failure
     }
 }
 

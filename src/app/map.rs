@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, LinkSettings, PolicySettings};
 use crate::model::{Problem, RealmName, names};
-use crate::policy::{DeniedKind, Namespaces, PolicyConfig};
+use crate::policy::{DeniedKind, Namespaces, Pattern, PolicyConfig};
 use crate::pool::credential::{CompileContext, Link, RealmClient};
 use crate::realm::{RealmConfig, RealmReader};
 use crate::server::{ServerConfig, Tls};
@@ -62,6 +62,7 @@ pub(super) fn policy(written: &PolicySettings, shared_writes: bool) -> PolicyCon
             .collect(),
         namespaces: Namespaces { allow: written.allowed_namespaces.clone(), deny: written.denied_namespaces.clone() },
         shared_reads_only: !shared_writes,
+        rules: written.rules.clone(),
     }
 }
 
@@ -70,15 +71,22 @@ pub(super) fn below(table: &str, problem: Problem) -> Problem {
     Problem { key: format!("{table}.{}", problem.key), ..problem }
 }
 
-/// Names in `policy.enabled_tools` and `policy.disabled_tools` that no toolset has: a limit that limits nothing is a
-/// mistake.
+/// Names in `policy.enabled_tools`, `policy.disabled_tools` and rules that no toolset has: a limit that limits nothing is
+/// a mistake.
 pub(super) fn unknown_tools(written: &PolicySettings) -> Vec<Problem> {
     let all: Vec<String> = TOOLSETS.iter().map(|toolset| toolset.name.to_owned()).collect();
     let Ok(catalog) = Catalog::new(&all) else { return Vec::new() };
     let lists = [("enabled_tools", &written.enabled_tools), ("disabled_tools", &written.disabled_tools)];
-    let unknown = lists.into_iter().flat_map(|(key, tools)| tools.iter().map(move |tool| (key, tool)));
-    let unknown = unknown.filter(|(_, tool)| catalog.get(tool).is_none());
-    let problem = |(key, tool): (&str, &String)| {
+    let limits =
+        lists.into_iter().flat_map(|(key, tools)| tools.iter().map(move |tool| (key.to_owned(), tool.as_str())));
+    let limits = limits.filter(|(_, tool)| catalog.get(tool).is_none());
+    let is_of = |pattern: &Pattern| catalog.iter().any(|entry| pattern.fits(entry.spec.name));
+    let of_rules = written.rules.iter().enumerate().flat_map(|(index, rule)| {
+        let unknown = rule.matches.tool.iter().filter(|pattern| !is_of(pattern));
+        unknown.map(move |pattern| (format!("rules[{index}].match.tool"), pattern.as_str()))
+    });
+    let unknown = limits.chain(of_rules);
+    let problem = |(key, tool): (String, &str)| {
         let near = names::near(tool, catalog.iter().map(|entry| entry.spec.name), 3);
         let fix = if near.is_empty() {
             "see `kubeferry tools`".to_owned()

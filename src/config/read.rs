@@ -198,6 +198,33 @@ impl<'d> Table<'d> {
         texts.into_iter().filter_map(read).collect()
     }
 
+    /// One text, or a list that is not empty, each read by `parse`; absent = empty.
+    pub fn one_or_more<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        fix: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        if self.entries.and_then(|entries| entries.get(key)).is_some_and(|value| value.get_ref().is_str()) {
+            return self.parsed(key, fix, parse).into_iter().collect();
+        }
+        self.some(key, fix, parse)
+    }
+
+    /// As [`Table::list`]; an empty one is a problem.
+    pub fn some<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        fix: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        if self.entries.and_then(|entries| entries.get(key)?.get_ref().as_array()).is_some_and(|items| items.is_empty())
+        {
+            self.report(key, "is empty", "name at least one, or leave the key out");
+        }
+        self.list(key, fix, parse)
+    }
+
     /// A text read by `parse`; a failure is a problem.
     pub fn parsed<T, E: Display>(
         &mut self,

@@ -54,7 +54,8 @@ impl Known {
         found
     }
 
-    fn unknown(&self, text: &str) -> (String, String) {
+    /// What is wrong with a realm that is not configured, and what to write.
+    pub fn unknown(&self, text: &str) -> (String, String) {
         let fix = if self.realms.is_empty() {
             "declare it as a [realms.<name>] table".to_owned()
         } else {

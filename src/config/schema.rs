@@ -14,6 +14,7 @@ use super::settings::ServerConfig;
 
 mod clusters;
 mod limits;
+mod policy;
 mod realms;
 
 use clusters::{Bind, Cluster, Source};
@@ -39,6 +40,9 @@ fn close(schema: &mut Value) {
                     let kind = kind.clone();
                     members.insert("type".to_owned(), kind);
                 }
+            }
+            if let Some(Value::Array(forms)) = members.get_mut("anyOf") {
+                forms.retain(|form| form["type"] != "null");
             }
             // A member called `properties` may also be a property; only a schema has a type beside it.
             if members.get("type").is_some_and(|kind| kind == "object") && members.contains_key("properties") {
@@ -156,7 +160,7 @@ struct Gateway {
     server_names: Vec<Text>,
 }
 
-/// Hard limits, for everybody.
+/// Hard limits for everybody, and rules.
 #[derive(JsonSchema, Default)]
 #[expect(dead_code, reason = "the fields are read by the derived schema only")]
 struct Policy {
@@ -177,6 +181,10 @@ struct Policy {
     denied: Vec<Denied>,
     #[schemars(default)]
     namespaces: Namespaces,
+    /// Which calls to clusters are denied beyond the limits; the first rule whose conditions hold decides, and what none is
+    /// about is allowed.
+    #[schemars(default)]
+    rules: Vec<policy::Rule>,
 }
 
 /// A kind that is out of bounds.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::dispatch::CallLimits;
 use crate::inventory::{BindRule, Entry, SourceConfig};
 use crate::model::{Access, RealmName};
+use crate::policy::Rule;
 use crate::realm::RealmConfig;
 use crate::{pool, server};
 
@@ -153,7 +154,7 @@ pub struct LimitSettings {
     pub clusters: pool::Limits,
 }
 
-/// `[policy]`: hard limits.
+/// `[policy]`: hard limits and rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicySettings {
     /// Nothing but reads.
@@ -170,6 +171,8 @@ pub struct PolicySettings {
     pub allowed_namespaces: Vec<String>,
     /// Never these namespaces.
     pub denied_namespaces: Vec<String>,
+    /// `[[policy.rules]]`, in the order of the file.
+    pub rules: Vec<Rule>,
 }
 
 /// An item of `policy.denied`.

@@ -203,7 +203,8 @@ name = "x"
 71: policy.denied[0].access[0]: "reed" is not a class of access; write read, write, delete or exec
 71: policy.denied[0].resource: resource "Secrets" is not valid: a plural name in lower case, as pods; write a plural name in lower case, without version and subresource
 72: policy.namespaces.deny[0]: namespace "kube-*" is not valid: lower-case letters, digits and '-', 1 to 63 characters (RFC 1123 label); write a namespace's name; there are no wildcards
-73: policy.rules: rules are not supported by this version; remove them and use the hard limits: read_only, disable_destructive, enabled_tools, disabled_tools, denied, namespaces
+73: policy.rules[0]: effect is missing; write allow or deny
+73: policy.rules[0]: match is missing; say which calls it is about
 76: servers: unknown key; did you mean server?
 "##);
 }

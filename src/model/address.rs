@@ -34,6 +34,12 @@ impl WorkspacePath {
         self.0.split(':')
     }
 
+    /// Whether it begins at `root`. Such a path is canonical: a segment can be renamed by nobody. What begins with the name
+    /// of a logical cluster says nothing of what is above.
+    pub fn is_from_root(&self) -> bool {
+        self.segments().next() == Some("root")
+    }
+
     /// The path of the workspace that holds this one; `None` for a single segment.
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once(':').map(|(parent, _)| Self(parent.into()))
@@ -143,6 +149,11 @@ impl Place {
             Self::Name(name) => (name == &LogicalCluster::root()).then(|| WorkspacePath("root".into())),
             Self::Path(path) => Some(path.clone()),
         }
+    }
+
+    /// The canonical path of the workspace, as far as the place tells it.
+    pub fn canonical(&self) -> Option<WorkspacePath> {
+        self.path().filter(WorkspacePath::is_from_root)
     }
 }
 

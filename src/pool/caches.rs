@@ -10,7 +10,7 @@ use moka::future::Cache;
 use super::credential::{Kept, Minting};
 use super::discovery::{Content, Contents};
 use super::workspaces::Views;
-use crate::model::{ClusterKey, Failure, KeyHasher, LogicalCluster, Principal};
+use crate::model::{ClusterKey, Failure, KeyHasher, LogicalCluster, Principal, WorkspacePath};
 use crate::telemetry::Metrics;
 
 /// Discovery that a caller has read, at most; shared content counts once per pointer.
@@ -38,6 +38,8 @@ pub(super) struct Caches {
     pub(super) places: Cache<Key, LogicalCluster>,
     /// What callers have seen of workspaces.
     pub(super) views: Views,
+    /// Logical cluster name → canonical path, where a rule of the policy wants to know it.
+    pub(super) paths: Cache<Key, WorkspacePath>,
     /// Callers whose SelfSubjectReview was what it must be.
     pub(super) proofs: Cache<Key, ()>,
     /// Views whose discovery was refreshed a short while ago.
@@ -58,6 +60,7 @@ impl Default for Caches {
                 .build(),
             places: Cache::builder().max_capacity(PLACES).time_to_live(PLACE_LIFE).build(),
             views: Views::default(),
+            paths: Cache::builder().max_capacity(PLACES).time_to_live(PLACE_LIFE).build(),
             proofs: Cache::builder().max_capacity(PROOFS).time_to_live(PROOF_LIFE).build(),
             refreshed: moka::sync::Cache::builder().max_capacity(PROOFS).time_to_live(REFRESH).build(),
         }

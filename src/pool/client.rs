@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,10 +22,11 @@ use super::table::{self, TableError};
 use super::transport::Reply;
 use crate::model::{
     ApiResource, ApiResources, Failure, FailureKind, KeyHasher, ListRequest, PathTrust, Place, Principal, Table,
-    Target, UserInfo, Way, names,
+    Target, UserInfo, Way, WorkspacePath, names,
 };
 use crate::policy::{Limits, Namespaces};
 
+mod enter;
 mod workspaces;
 
 /// A client for one target under one identity, for one call.
@@ -36,6 +37,12 @@ pub struct ClusterClient {
     /// The prefix of every request; changes once when a workspace was made anew under the same path.
     prefix: Mutex<Arc<str>>,
     resolved_again: AtomicBool,
+    /// The canonical path, as far as it is known without doubt.
+    canonical: OnceLock<WorkspacePath>,
+    /// The path that was given with a name, and that nobody has held against it.
+    claimed: Option<WorkspacePath>,
+    /// The rules of the policy were asked.
+    entered: AtomicBool,
 }
 
 impl fmt::Debug for ClusterClient {
@@ -53,17 +60,28 @@ impl ClusterClient {
             Place::Name(name) => place::prefix(name),
             Place::Path(path) => format!("/clusters/{}", path.segments().next().unwrap_or_default()),
         };
-        Self { sender, caches, target, prefix: Mutex::new(prefix.into()), resolved_again: AtomicBool::new(false) }
+        let canonical = target.place.canonical().map(OnceLock::from).unwrap_or_default();
+        let (resolved_again, entered) = (AtomicBool::new(false), AtomicBool::new(true));
+        let prefix = Mutex::new(prefix.into());
+        Self { sender, caches, target, prefix, resolved_again, canonical, claimed: None, entered }
     }
 
-    /// Goes to the place itself: resolves a path, unless the operator trusts paths.
+    /// Goes to the place itself: resolves a path, unless the operator trusts paths, and asks the rules of the policy that
+    /// want to know the path.
     pub(super) async fn settle(self) -> Result<Self, Failure> {
-        let Place::Path(path) = &self.target.place else { return Ok(self) };
-        let prefix: Arc<str> = match self.target.cluster.paths {
-            PathTrust::Trusted => format!("/clusters/{path}").into(),
-            PathTrust::Resolve => place::prefix(&self.resolve(path, false).await?).into(),
-        };
-        self.set_prefix(prefix);
+        if let Place::Path(path) = &self.target.place {
+            let prefix: Arc<str> = match self.target.cluster.paths {
+                PathTrust::Trusted => format!("/clusters/{path}").into(),
+                PathTrust::Resolve => place::prefix(&self.resolve(path, false).await?).into(),
+            };
+            self.set_prefix(prefix);
+        }
+        if self.sender.permit.waits_for_path() {
+            self.entered.store(false, Ordering::Relaxed);
+            let entered = self.enter().await;
+            self.caches.metrics.decision(entered.as_ref().map_or_else(|refusal| refusal.code, |()| "allowed"));
+            entered?;
+        }
         Ok(self)
     }
 
@@ -240,6 +258,7 @@ impl ClusterClient {
     /// Sends a request to the target. A path that was resolved earlier and now answers 403 or 404 to a read is resolved
     /// once more in a call: the workspace may have been made anew under the same path.
     pub(super) async fn request(&self, ask: &Ask) -> Result<Reply, Failure> {
+        self.enter().await?;
         let prefix = self.prefix();
         let failure = match self.sent(self.sender.send(&prefix, ask).await) {
             Ok(reply) => return Ok(reply),
@@ -258,17 +277,20 @@ impl ClusterClient {
         if now == prefix {
             return Err(failure);
         }
+        // The same path is the same canonical path, of which the rules of the policy say the same.
         self.set_prefix(Arc::clone(&now));
         self.sent(self.sender.send(&now, ask).await)
     }
 
     /// Sends a request whose answer is read while it comes, for `span` at most; or what ended before it began.
     pub(super) async fn stream(&self, ask: &Ask, span: Duration) -> Result<Result<Stream<'_>, End>, Failure> {
+        self.enter().await?;
         self.sender.open(&self.prefix(), ask, span).await
     }
 
     /// A discovery document, from this caller's own view or from the server.
     pub(super) async fn document(&self, document: Document, fresh: bool) -> Result<Arc<Content>, Failure> {
+        self.enter().await?;
         let key = self.view("discovery").field("document", format!("{document:?}")).finish();
         if fresh {
             self.caches.discovery.invalidate(&key).await;

@@ -149,6 +149,7 @@ impl View {
     /// # Errors
     /// When there is no answer, or one that says nothing about access: that is not kept.
     pub async fn look(&self, client: &ClusterClient) -> Result<Look, Failure> {
+        client.enter().await?;
         let place = client.place_name();
         let Some(id) = self.arena.place(&place) else { return read(client).await.map(Read::into_look) };
         if let Some(seen) = self.seen(id) {
@@ -174,6 +175,7 @@ impl View {
     /// # Errors
     /// When there is no answer, or one that says nothing about access.
     pub async fn enter(&self, client: &ClusterClient) -> Result<Entry, Failure> {
+        client.enter().await?;
         let place = client.place_name();
         let known = self.entry(&place);
         if known != Entry::Unknown {

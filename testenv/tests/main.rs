@@ -76,6 +76,7 @@ mod scenarios {
     pub mod nodes;
     pub mod operation;
     pub mod output;
+    pub mod policy_rules;
     pub mod protocols;
     pub mod reading;
     pub mod realm_guides;
@@ -225,6 +226,14 @@ scenarios! {
         what_does_not_answer_delays_nobody,
         a_large_tree_comes_in_pages,
         ten_thousand_workspaces_come_in_pages,
+    ];
+    policy_rules: [
+        a_rule_denies_a_workspace_however_it_is_named,
+        without_such_a_rule_a_name_is_not_looked_at,
+        a_list_of_workspaces_admits_no_other,
+        what_a_workspace_says_of_its_own_path_is_no_proof,
+        a_workspace_made_anew_is_where_it_was,
+        rules_change_with_a_reload,
     ];
     output: [
         lists_are_narrow_tables_unless_asked,

@@ -69,6 +69,9 @@ fn value(member: &Value) -> String {
     if let Some(words) = member["enum"].as_array() {
         return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     }
+    if let Some(forms) = member["anyOf"].as_array() {
+        return forms.iter().map(value).collect::<Vec<_>>().join(", or ");
+    }
     match member["type"].as_str() {
         Some("array") => format!("list of {}", value(&member["items"])),
         Some("object") => "table of strings".to_owned(),

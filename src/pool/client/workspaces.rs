@@ -1,7 +1,7 @@
 //! The workspaces of a kcp: going on to another one under the same permit, and finding the logical cluster of a path.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::ClusterClient;
 use crate::model::{ClusterKind, Failure, LogicalCluster, Place, Target, WorkspacePath};
@@ -9,8 +9,9 @@ use crate::pool::place::{self, Passed};
 use crate::pool::workspaces::View;
 
 impl ClusterClient {
-    /// A client for another workspace of the same kcp, under the same permit: sends nothing. `path` is its canonical path,
-    /// where the caller knows it.
+    /// A client for another workspace of the same kcp, under the same permit: sends nothing. `path` is its path, where the
+    /// caller knows it; one below this client's own must come from the names of the Workspaces that lead there, and from no
+    /// annotation. Rules of the policy about workspaces are asked before the first request.
     ///
     /// # Errors
     /// When this client's target is no kcp.
@@ -22,6 +23,9 @@ impl ClusterClient {
         let named = path.filter(|path| path.parent().is_some()).cloned().map(Place::Path);
         let target = Target { cluster, place: named.unwrap_or_else(|| Place::Name(place.clone())), defaulted: None };
         Ok(Self {
+            canonical: path.and_then(|path| self.below(path)).map(OnceLock::from).unwrap_or_default(),
+            claimed: path.filter(|path| path.is_from_root()).cloned(),
+            entered: AtomicBool::new(false),
             sender: Arc::clone(&self.sender),
             caches: Arc::clone(&self.caches),
             target,
@@ -29,6 +33,17 @@ impl ClusterClient {
             // It was found by its name: the path is for people.
             resolved_again: AtomicBool::new(true),
         })
+    }
+
+    /// The canonical path of what is at `path`, when that is below this client's own place as it was written.
+    fn below(&self, path: &WorkspacePath) -> Option<WorkspacePath> {
+        let own = match &self.target.place {
+            Place::Name(name) => name.as_str(),
+            Place::Path(path) => path.as_str(),
+            Place::Whole => return None,
+        };
+        let rest = path.as_str().strip_prefix(own).filter(|rest| rest.starts_with(':'))?;
+        WorkspacePath::parse(&format!("{}{rest}", self.canonical.get()?)).ok()
     }
 
     /// The logical cluster that requests go to; `None` when a path goes there as it is, and for what is no kcp.

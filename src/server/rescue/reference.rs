@@ -193,7 +193,12 @@ const CODES: &[[&str; 4]] = &[
     ["not_exchanged", "credential", "the realm gave the caller's own token back", "ask who runs the realm"],
     ["not_found", "not_found", "the object is not there (404)", "check name, namespace and kind"],
     ["overloaded", "overloaded", "`limits.requests_in_flight` calls are under way", "call again in a second"],
-    ["policy", "denied", "a hard limit of `[policy]`", "ask an operator; calling again will not help"],
+    [
+        "policy",
+        "denied",
+        "a hard limit of `[policy]`, or a rule, which is named",
+        "ask an operator; calling again will not help",
+    ],
     [
         "realm_redirects",
         "credential",

@@ -90,6 +90,15 @@ impl Client {
         Ok(self.send(Method::POST, path, Some(body)).await?)
     }
 
+    /// Merges `patch` into the object at `path` (RFC 7396) and returns what it is now.
+    ///
+    /// # Errors
+    /// When the answer is not 2xx, with the server's message.
+    pub async fn merge(&self, path: &str, patch: &Value) -> anyhow::Result<Value> {
+        let body = ("application/merge-patch+json", patch.to_string());
+        Ok(self.send(Method::PATCH, path, Some(body)).await?)
+    }
+
     /// Deletes the object at `path`.
     ///
     /// # Errors

@@ -1,0 +1,107 @@
+//! Rules of the policy about workspaces, held against where a client really goes. Only callers for whom such a rule can
+//! decide pay for this; to all others it is one comparison.
+//!
+//! What a workspace says of its own path is no proof: its administrator can write the annotation `kcp.io/path` (kcp 0.31
+//! keeps nobody from it). So it only says where to look, and counts when that path leads back to the very same logical
+//! cluster. Which logical cluster a Workspace has is written by kcp alone.
+
+use std::sync::atomic::Ordering;
+
+use super::ClusterClient;
+use crate::model::{Failure, FailureKind, LogicalCluster, PathTrust, WorkspacePath};
+use crate::pool::place;
+
+impl ClusterClient {
+    /// Asks the rules, once in the life of a client, before its first request to a place of which the permit knew no path.
+    ///
+    /// # Errors
+    /// When a rule denies it, or the path could not be looked at because the server gives no answer.
+    pub(in crate::pool) async fn enter(&self) -> Result<(), Failure> {
+        let permit = &self.sender.permit;
+        if !permit.asks_path() || self.entered.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = match self.canonical.get() {
+            Some(path) => Some(path.clone()),
+            None => self.look_up_path().await.map_err(|failure| self.named(failure))?,
+        };
+        permit.enter(path.as_ref()).map_err(|failure| self.named(failure))?;
+        if let Some(path) = path {
+            // Of two at the same time both found the same.
+            let _first = self.canonical.set(path);
+        }
+        self.entered.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The canonical path of the logical cluster that this client is bound to, proven and kept for five minutes; `None` =
+    /// not readable for this caller, or not proven.
+    async fn look_up_path(&self) -> Result<Option<WorkspacePath>, Failure> {
+        let Some(name) = self.logical_cluster_here().await? else { return Ok(None) };
+        if name == LogicalCluster::root() {
+            return Ok(WorkspacePath::parse(name.as_str()).ok());
+        }
+        let key = self.sender_view("path").field("logical cluster", name.as_str()).finish();
+        let prove = Box::pin(async {
+            let proven = match &self.claimed {
+                Some(claimed) => self.proven(&name, claimed.clone()).await?,
+                None => match place::identity(&self.sender, &place::prefix(&name)).await?.path {
+                    Some(claimed) => self.proven(&name, claimed).await?,
+                    None => None,
+                },
+            };
+            proven.ok_or_else(not_known)
+        });
+        known(self.caches.look_up("paths", &self.caches.paths, key, prove).await)
+    }
+
+    /// The name of the logical cluster here; where a path is sent as it is, what the server says.
+    async fn logical_cluster_here(&self) -> Result<Option<LogicalCluster>, Failure> {
+        match self.logical_cluster() {
+            Some(name) => Ok(Some(name)),
+            // A cluster that is no kcp by its entry: there is no way to look at what is above it.
+            None if self.place_name().is_empty() => Ok(None),
+            None => {
+                known(place::identity(&self.sender, &self.prefix()).await).map(|found| found.and_then(|it| it.name))
+            }
+        }
+    }
+
+    /// `claimed`, when it leads to `name`.
+    async fn proven(&self, name: &LogicalCluster, claimed: WorkspacePath) -> Result<Option<WorkspacePath>, Failure> {
+        if !claimed.is_from_root() {
+            return Ok(None);
+        }
+        let found = match self.target.cluster.paths {
+            PathTrust::Resolve => self.resolve(&claimed, false).await.map(Some),
+            PathTrust::Trusted => {
+                place::identity(&self.sender, &format!("/clusters/{claimed}")).await.map(|found| found.name)
+            }
+        };
+        Ok(known(found)?.flatten().filter(|found| found == name).map(|_| claimed))
+    }
+}
+
+/// Nothing, where an answer says that this caller may not know or that there is nothing to be known. What is no answer
+/// stays a failure: it may be another one the next time.
+fn known<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) => match failure.kind {
+            FailureKind::Refused | FailureKind::NotFound | FailureKind::Denied | FailureKind::SignIn => Ok(None),
+            FailureKind::Arguments
+            | FailureKind::UnknownTarget
+            | FailureKind::UnknownTool
+            | FailureKind::Credential
+            | FailureKind::Cluster
+            | FailureKind::Unreachable
+            | FailureKind::Overloaded
+            | FailureKind::Internal => Err(failure),
+        },
+    }
+}
+
+/// It never leaves this module.
+fn not_known() -> Failure {
+    Failure::new(FailureKind::NotFound, "workspace_unresolved", "the path of this workspace is not known")
+}
