@@ -99,7 +99,8 @@ pub async fn unknown_and_forbidden_are_one_answer(stage: &Stage) -> anyhow::Resu
 }
 
 async fn until(client: &Client, question: Value, says: &str) -> anyhow::Result<String> {
-    let found = poll::until(&format!("{question} to say {says}"), SETTLED, || async {
+    let what = format!("{question} to say {says}");
+    let found = poll::until(&what, SETTLED, || async {
         let answer = client.call("kcp_workspace_describe", question.clone()).await;
         let answer = answer.map_err(|error| format!("{error:#}"))?;
         if answer.text.contains(says) { Ok(answer.text) } else { Err(answer.text) }
