@@ -108,6 +108,11 @@ impl Permit {
         self.bearing.asks_path()
     }
 
+    /// What tells apart calls that the rules let into different workspaces; `None` where the path decides nothing.
+    pub fn standing(&self) -> Option<String> {
+        self.asks_path().then(|| self.bearing.text())
+    }
+
     /// Whether [`Permit::enter`] was not asked yet for the target itself, because its address does not tell the path.
     pub fn waits_for_path(&self) -> bool {
         self.target.place.canonical().is_none() && self.asks_path()

@@ -203,6 +203,11 @@ impl Bearing {
         })
     }
 
+    /// These rules and no others have this text.
+    pub(super) fn text(&self) -> String {
+        format!("{:?}", self.rules().collect::<Vec<_>>())
+    }
+
     fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.indexes.iter().filter_map(|index| self.rules.get(*index))
     }

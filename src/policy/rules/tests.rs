@@ -244,6 +244,9 @@ fn a_permit_for_one_workspace_is_asked_again_for_another() {
     assert!(enter("root:org:a").is_ok());
     assert!(enter("root:org:b").is_err() && enter("root:org:b:kid").is_err());
     assert!(permit.enter(None).is_err());
+    let other = super::tests::policy([(Deny, by(&["root:org:c*"]))]);
+    let other = other.authorize(caller("corp", &[], false), LIST, at(&kcp(), "root:org")).unwrap();
+    assert!(permit.standing().is_some() && permit.standing() != other.standing(), "they share no view");
 }
 
 /// An entry that is called an ordinary cluster, and is a workspace by its address, is one whose path is not known.

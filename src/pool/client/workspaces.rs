@@ -58,7 +58,7 @@ impl ClusterClient {
 
     /// What this caller has seen of the workspaces of this kcp within the last minute.
     pub fn workspaces(&self) -> Arc<View> {
-        self.caches.views.view(self.sender_view("workspaces").finish(), self.sender.transport.key().bytes())
+        self.caches.views.view(self.views_key(), self.sender.transport.key().bytes())
     }
 
     /// The logical cluster at `path` in this kcp, found as every path is: never through a mount.
@@ -77,7 +77,7 @@ impl ClusterClient {
         let found = self.caches.look_up("places", &self.caches.places, key, Box::pin(self.walk(path, fresh))).await;
         if found.is_err() {
             // What this caller was shown of the way is not so, or not any more.
-            self.caches.views.forget(&self.sender_view("workspaces").finish());
+            self.caches.views.forget(&self.views_key());
         }
         found
     }
@@ -114,6 +114,15 @@ impl ClusterClient {
             above = path.parent();
         }
         None
+    }
+
+    /// What one rule of the policy lets a caller see, another one may not: whoever has such rules has a view for each set.
+    fn views_key(&self) -> [u8; 32] {
+        let key = self.sender_view("workspaces");
+        match self.sender.permit.standing() {
+            Some(rules) => key.field("rules", rules).finish(),
+            None => key.finish(),
+        }
     }
 
     fn place_key(&self, path: &WorkspacePath) -> [u8; 32] {
