@@ -168,13 +168,18 @@ fn export(name: &str, group: &str, plural: &str, claims: &[&str]) -> Value {
 #[ignore = "needs real control planes: scripts/test"]
 async fn what_a_workspace_serves_and_why_not_is_explained() {
     let stage = Stage::start().await.unwrap();
-    bindings::a_new_binding_is_seen_within_10_s(&stage).await.context("K12").unwrap();
-    bindings::each_cause_is_explained(&stage).await.unwrap();
-    bindings::who_may_not_read_bindings_is_told(&stage).await.unwrap();
-    reading::tools_read_what_is_bound(&stage).await.unwrap();
-    describing::a_workspace_is_described(&stage).await.unwrap();
-    describing::what_is_not_well_says_why(&stage).await.unwrap();
-    describing::unknown_and_forbidden_are_one_answer(&stage).await.unwrap();
+    // Each part stands alone, and all of them are worth to be known when one fails.
+    let mut failed = Vec::new();
+    failed.extend(bindings::a_new_binding_is_seen_within_10_s(&stage).await.context("K12").err());
+    failed.extend(bindings::each_cause_is_explained(&stage).await.err());
+    failed.extend(bindings::lists_show_all_of_it(&stage).await.err());
+    failed.extend(bindings::who_may_not_read_bindings_is_told(&stage).await.err());
+    failed.extend(reading::tools_read_what_is_bound(&stage).await.err());
+    failed.extend(describing::a_workspace_is_described(&stage).await.err());
+    failed.extend(describing::what_is_not_well_says_why(&stage).await.err());
+    failed.extend(describing::unknown_and_forbidden_are_one_answer(&stage).await.err());
+    let failed: Vec<String> = failed.iter().map(|error| format!("{error:#}")).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
 /// An answer that must hold some words.

@@ -147,7 +147,11 @@ impl Trouble {
         match reason.as_str() {
             "NamingConflicts" => match (quoted("CustomResourceDefinition \""), taken(message)) {
                 (Some(name), _) => Self::Crd(name),
-                (None, Some(taken)) => Self::Taken(taken),
+                (None, Some(taken)) => match taken.first_key_value() {
+                    // Which of the two messages it is depends on how long the CRD was there.
+                    Some((name, None)) if taken.len() == 1 => Self::Crd(name.clone()),
+                    Some(_) | None => Self::Taken(taken),
+                },
                 (None, None) => Self::Other,
             },
             "APIExportNotFound" => Self::NoExport,
@@ -262,6 +266,10 @@ pub(super) mod tests {
         let taken = super::taken("x: map[a.io:{one false} b.io:{ true}]").unwrap();
         assert_eq!(taken["a.io"].as_deref(), Some("one"));
         assert_eq!(taken["b.io"], None);
+        let of_crd = json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "NamingConflicts",
+            "message": "Unable to bind APIs because they are bound by other APIBindings or CRDs: map[gadgets.lab.example:{ true}]"}]}});
+        let of_crd: Binding = serde_json::from_value(of_crd).unwrap();
+        assert_eq!(of_crd.troubles()[0].0, Trouble::Crd("gadgets.lab.example".into()));
         assert_eq!(super::taken("map[odd]"), None);
         assert_eq!(super::taken("no map"), None);
         let odd: Binding = serde_json::from_value(json!({"status": {"conditions": [

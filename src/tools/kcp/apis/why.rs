@@ -173,9 +173,10 @@ fn of_trouble(binding: &Binding, brings: bool, trouble: &Trouble, now: Timestamp
         Trouble::Taken(taken) => {
             let mut others: Vec<String> = taken.values().flatten().cloned().collect();
             others.dedup();
-            let (by, or) = match others.is_empty() {
-                true => ("a CRD of this workspace has it".to_owned(), "the CRD".to_owned()),
-                false => (format!("binding {} has it", others.join(", ")), format!("binding {}", others.join(", "))),
+            let (by, or) = if others.is_empty() {
+                ("CRDs of this workspace have it".to_owned(), "the CRDs".to_owned())
+            } else {
+                (format!("binding {} has it", others.join(", ")), format!("binding {}", others.join(", ")))
             };
             let what = format!("binding {name} (export {export}) cannot bind, because {by} already");
             Cause::new("bound_twice", what, admin, format!("delete binding {name} or {or}: the other heals by itself"))
@@ -230,7 +231,7 @@ fn of_waiting(binding: &Binding, now: Timestamp) -> Cause {
     let since = binding.created();
     let age = age::ago(since, now);
     let what = format!("binding {} (export {}) is being bound, for {age} by now", binding.name(), binding.export());
-    if since.is_none_or(|since| now.as_second() - since.as_second() < YOUNG) {
+    if since.is_none_or(|since| now.as_second().saturating_sub(since.as_second()) < YOUNG) {
         return Cause::new("binding", what, "you", "ask again in some seconds: it takes about 6");
     }
     Cause::new("binding_stuck", what, "operator of kcp", "look into the log of the shard: it should take about 6 s")

@@ -9,6 +9,9 @@ use super::facts::Facts;
 use crate::pool::workspaces::{Entry, State, Workspace};
 use crate::tools::age;
 
+/// Seconds within which a workspace may still be set up; it takes one or two on an idle kcp.
+const YOUNG: i64 = 30;
+
 /// What is said of a state.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said {
@@ -45,7 +48,10 @@ pub(super) fn said(facts: &Facts, now: Timestamp) -> Option<Said> {
         _ if workspace.mount => mount(&object, workspace.state),
         State::Ready => ready(facts.access, listed),
         State::Deleting => deleting(&since("/metadata/deletionTimestamp"), &bad, &texts("/status/terminators")),
-        State::Initializing => initializing(&since("/metadata/creationTimestamp"), &texts("/status/initializers")),
+        State::Initializing => {
+            let since = since("/metadata/creationTimestamp");
+            initializing(&since, is_young(&object, now), &texts("/status/initializers"))
+        }
         State::Scheduling => (
             format!("it has no shard yet, for {} by now", since("/metadata/creationTimestamp")),
             Some(
@@ -97,7 +103,7 @@ fn deleting(since: &str, bad: &[&Condition], terminators: &[String]) -> (String,
     (what, Some(next.to_owned()))
 }
 
-fn initializing(since: &str, initializers: &[String]) -> (String, Option<String>) {
+fn initializing(since: &str, young: bool, initializers: &[String]) -> (String, Option<String>) {
     if initializers.is_empty() {
         let next = "you: ask again in some seconds".to_owned();
         return (format!("it is being set up, for {since} by now"), Some(next));
@@ -113,7 +119,14 @@ fn initializing(since: &str, initializers: &[String]) -> (String, Option<String>
         "owner of its type: the controller of each initializer has to finish, and is perhaps not running; Ready is not to be \
          waited for until it does"
     };
-    (what, Some(next.to_owned()))
+    let next = if young { format!("you: ask again in some seconds; if it stays, {next}") } else { next.to_owned() };
+    (what, Some(next))
+}
+
+/// True within the time that it may take to set up a workspace: seconds, and more on a busy kcp.
+fn is_young(object: &Value, now: Timestamp) -> bool {
+    let made = object.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(age::parse);
+    made.is_some_and(|made| now.as_second().saturating_sub(made.as_second()) < YOUNG)
 }
 
 fn mount(object: &Value, state: State) -> (String, Option<String>) {

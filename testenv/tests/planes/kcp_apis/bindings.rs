@@ -49,7 +49,7 @@ pub async fn each_cause_is_explained(stage: &Stage) -> anyhow::Result<()> {
         &text,
         &["gadgets.lab.example (Gadget) is served here in v1alpha1, by a CRD of this workspace", "local_crd"],
     )?;
-    holds(&text, &["naming conflict with CustomResourceDefinition", "delete the CRD gadgets.lab.example"])?;
+    holds(&text, &["False NamingConflicts: Unable to bind APIs", "delete the CRD gadgets.lab.example"])?;
     let asked = json!({"cluster": at(CONSUMER), "kind": "Gadget", "apiVersion": "lab.example/v1"});
     let text = good(&alice, "kcp_apis_list", asked).await?.text;
     holds(&text, &["is not served here", "other_version", "apiVersion=lab.example/v1alpha1", "local_crd"])?;
@@ -72,8 +72,7 @@ pub async fn each_cause_is_explained(stage: &Stage) -> anyhow::Result<()> {
     let nothings = json!({"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": "nothings"},
         "spec": {"reference": {"export": {"path": PROVIDER, "name": "nothings"}}}});
     let refused = stage.kcp.apply(CONSUMER, &[nothings]).await.err();
-    holds(&format!("{refused:#?}"), &["no permission to bind to export"])?;
-    lists(stage, &alice).await
+    holds(&format!("{refused:#?}"), &["no permission to bind to export"])
 }
 
 /// A binding for each cause, settled.
@@ -111,7 +110,9 @@ async fn prepare(stage: &Stage) -> anyhow::Result<()> {
     stage.until_binding("bolts", |status| says(status, "APIExportValid", "APIExportNotFound")).await
 }
 
-async fn lists(stage: &Stage, alice: &Client) -> anyhow::Result<()> {
+/// What is served, bound and offered, a row each; and what goes, goes.
+pub async fn lists_show_all_of_it(stage: &Stage) -> anyhow::Result<()> {
+    let alice = &stage.client("alice").await?;
     let served = good(alice, "kcp_apis_list", json!({"cluster": at(CONSUMER), "limit": 200})).await?.text;
     for row in [
         "configmaps\tConfigMap\tv1\tbuilt in",
@@ -136,7 +137,9 @@ async fn lists(stage: &Stage, alice: &Client) -> anyhow::Result<()> {
             "the CRD gadgets.lab.example here has the same name",
         ],
     )?;
-    let exports = good(alice, "kcp_apis_list", json!({"cluster": at(PROVIDER), "show": "exports"})).await?.text;
+    // alice reads nothing of the workspace between, so its path leads her nowhere.
+    let provider = logical_cluster(stage, "root:providers", "widgets").await?;
+    let exports = good(alice, "kcp_apis_list", json!({"cluster": at(&provider), "show": "exports"})).await?.text;
     holds(&exports, &["widgets\twidgets.lab.example\tconfigmaps [get list], secrets [get list], events [get list]\t"])?;
     let none = good(alice, "kcp_apis_list", json!({"cluster": at(CONSUMER), "show": "exports"})).await?.text;
     ensure!(none == "no API exports", "{none}");
@@ -153,7 +156,7 @@ async fn lists(stage: &Stage, alice: &Client) -> anyhow::Result<()> {
 /// bob reads configmaps and nothing else: what is served he sees, where it is from he cannot.
 pub async fn who_may_not_read_bindings_is_told(stage: &Stage) -> anyhow::Result<()> {
     let bob = stage.client("bob").await?;
-    let name = consumer(stage).await?;
+    let name = logical_cluster(stage, "root", "consumer").await?;
     let ask = async |more: serde_json::Value| {
         let mut question = json!({"cluster": format!("kcp-eu:{name}")});
         question.as_object_mut().into_iter().zip(more.as_object()).for_each(|(all, more)| all.extend(more.clone()));
@@ -172,9 +175,9 @@ pub async fn who_may_not_read_bindings_is_told(stage: &Stage) -> anyhow::Result<
     holds(&refused.text, &["you cannot read apibindings here"])
 }
 
-/// The logical cluster of the consumer.
-pub async fn consumer(stage: &Stage) -> anyhow::Result<String> {
-    let object = stage.kcp.get("root", "/apis/tenancy.kcp.io/v1alpha1/workspaces/consumer").await?;
+/// The logical cluster of a workspace.
+pub async fn logical_cluster(stage: &Stage, parent: &str, name: &str) -> anyhow::Result<String> {
+    let object = stage.kcp.get(parent, &format!("/apis/tenancy.kcp.io/v1alpha1/workspaces/{name}")).await?;
     Ok(object["spec"]["cluster"].as_str().unwrap_or_default().to_owned())
 }
 
