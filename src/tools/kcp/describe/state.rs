@@ -171,7 +171,7 @@ mod tests {
     }
 
     /// As kcp v0.31.2 answered it.
-    fn recorded(spec: &str, status: Value) -> Value {
+    fn recorded(spec: &str, status: &Value) -> Value {
         json!({"metadata": {"name": "x", "creationTimestamp": "2026-11-21T22:40:34Z"}, "spec": {"cluster": spec}, "status": status})
     }
 
@@ -182,7 +182,7 @@ mod tests {
             "message": format!("Initializers still exist: [{initializer}]"), "reason": "InitializerExists"},
             {"type": "WorkspaceScheduled", "status": "True"}], "initializers": [initializer], "phase": "Initializing"})
         };
-        let waits = of(recorded("1y7vk97fe8zozekd", status("root:waiting")), Entry::Yes);
+        let waits = of(recorded("1y7vk97fe8zozekd", &status("root:waiting")), Entry::Yes);
         assert_eq!(waits.word, "initializing");
         assert_eq!(waits.what, "it is being set up, for 69s by now, and waits for the initializers root:waiting");
         assert!(waits.next.unwrap().starts_with("owner of its type: "));
@@ -190,7 +190,7 @@ mod tests {
             waits.conditions,
             ["WorkspaceInitialized=False InitializerExists: Initializers still exist: [root:waiting]"]
         );
-        let binds = of(recorded("1y7vk97fe8zozekd", status("system:apibindings")), Entry::Yes);
+        let binds = of(recorded("1y7vk97fe8zozekd", &status("system:apibindings")), Entry::Yes);
         assert!(binds.next.unwrap().contains("binds the exports that its type names by default"));
     }
 
@@ -198,7 +198,7 @@ mod tests {
     fn one_that_is_being_deleted_is_not_ready_whatever_its_phase_says() {
         let status = json!({"conditions": [{"type": "WorkspaceContentDeleted", "status": "False", "reason": "SomeResourcesRemain",
             "message": "Some resources are remaining: namespaces. has 1 resource instances"}], "phase": "Ready"});
-        let mut object = recorded("wy04s4xxdd5sz7na", status);
+        let mut object = recorded("wy04s4xxdd5sz7na", &status);
         object["metadata"]["deletionTimestamp"] = "2026-11-21T22:40:43Z".into();
         let leaving = of(object.clone(), Entry::Yes);
         assert_eq!(leaving.word, "deleting");
@@ -212,10 +212,10 @@ mod tests {
 
     #[test]
     fn ready_and_gone_and_forbidden_are_one_answer() {
-        let ready = || recorded("2insgkojzwlzeyac", json!({"phase": "Ready"}));
+        let ready = || recorded("2insgkojzwlzeyac", &json!({"phase": "Ready"}));
         assert_eq!(of(ready(), Entry::Yes).what, "it can be used");
         assert!(of(ready(), Entry::No).what.contains("cannot be told apart"));
-        assert_eq!(of(recorded("", json!({"phase": "Scheduling"})), Entry::Unknown).word, "scheduling");
+        assert_eq!(of(recorded("", &json!({"phase": "Scheduling"})), Entry::Unknown).word, "scheduling");
         let mount = json!({"metadata": {"name": "edge"}, "spec": {"mount": {"ref": {"kind": "KubeCluster", "name": "e"}}},
             "status": {"phase": "Unavailable"}});
         let said = of(mount, Entry::Unknown);
