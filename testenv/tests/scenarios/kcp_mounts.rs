@@ -38,10 +38,28 @@ fn tools() -> Vec<(&'static str, Value)> {
         ("resources_get", json!({"kind": "configmap", "namespace": "default", "name": "here"})),
         ("events_list", json!({})),
         ("kcp_workspaces_list", json!({})),
-        ("kcp_apis_list", json!({})),
-        ("kcp_workspace_describe", json!({})),
         ("kcp_workspace_tree", json!({})),
-        ("kcp_workspaces_find", json!({"name": "a"})),
+        ("kcp_workspaces_find", json!({"name": "e"})),
+        ("kcp_workspace_describe", json!({})),
+        ("kcp_apis_list", json!({})),
+    ]
+}
+
+/// Calls of tools that walk down to a mount by themselves.
+fn below_a_start() -> Vec<(&'static str, Value)> {
+    vec![
+        ("kcp_workspace_tree", json!({"cluster": "kcp-m:root", "under": "org:mounted"})),
+        ("kcp_workspace_tree", json!({"cluster": "kcp-m:root:org", "under": "mounted:below"})),
+        ("kcp_workspaces_find", json!({"cluster": "kcp-m:root:org", "under": "mounted", "name": "e"})),
+    ]
+}
+
+/// Calls that show the mounts, which is not to visit them.
+fn looks() -> Vec<(&'static str, Value)> {
+    vec![
+        ("kcp_workspaces_list", json!({"cluster": "kcp-m:root:org"})),
+        ("kcp_workspace_tree", json!({"cluster": "kcp-m:root", "depth": 9})),
+        ("kcp_workspaces_find", json!({"cluster": "kcp-m:root", "name": "mounted"})),
     ]
 }
 
@@ -83,6 +101,16 @@ pub async fn a_mount_never_sees_a_credential(scene: &Scene) -> anyhow::Result<()
             assert!(refused.text.contains("mount"), "{tool} {target} says why: {}", refused.text);
         }
     }
+    for (tool, arguments) in below_a_start() {
+        let refused = bad(&alice, tool, arguments.clone()).await?;
+        assert!(refused.text.contains("mount"), "{tool} {arguments} says why: {}", refused.text);
+    }
+    for (tool, arguments) in looks() {
+        let shown = good(&alice, tool, arguments.clone()).await?;
+        assert!(shown.text.contains("mount"), "{tool} {arguments} shows it: {}", shown.text);
+    }
+    // Who serves something is asked, but for the mounts.
+    good(&alice, "kcp_workspaces_find", json!({"cluster": "kcp-m:root", "serves": "configmaps"})).await?;
     // `..` of a mount is its parent, which is no mount.
     let up = json!({"cluster": "..", "from": "kcp-m:root:org:mounted", "kind": "workspaces"});
     good(&alice, "resources_list", up).await?;
