@@ -11,7 +11,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::place::client_of;
-use crate::model::Failure;
+use crate::model::{Failure, FailureKind};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Entry, View, Workspace};
 
@@ -64,12 +64,13 @@ impl Access {
         Self::Unknown(if workspace.mount { "a mount is never asked" } else { "it has no logical cluster yet" }.into())
     }
 
-    /// What a failed question says about access: nothing.
+    /// What a failed question says about access: nothing, unless it was not asked because a rule denies it.
     pub(super) fn failed(failure: &Failure) -> Self {
-        Self::Unknown(match failure.code {
-            "cluster_rejected_credential" => "your token is not accepted there".to_owned(),
-            _ => failure.cause.chars().take(REASON).collect(),
-        })
+        match (failure.kind, failure.code) {
+            (FailureKind::Denied, _) => Self::No,
+            (_, "cluster_rejected_credential") => Self::Unknown("your token is not accepted there".to_owned()),
+            _ => Self::Unknown(failure.cause.chars().take(REASON).collect()),
+        }
     }
 
     /// It did not answer in time.

@@ -91,7 +91,7 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, takes: impl Fn(&Node) -> bool, unas
     let last = if shown < fitting.len() { shown.checked_sub(1).and_then(|at| fitting.get(at)) } else { told.last() };
     let more = shown < fitting.len() || walk.is_open();
     let part = Part {
-        token: last.filter(|_| more).map(|node| survey::token(node)),
+        token: survey::token(walk, last.copied(), cx.page.token.as_ref()).filter(|_| more),
         remaining: (!walk.is_open()).then(|| fitting.len().saturating_sub(shown) as u64),
     };
     let next = rows.iter().find(|row| row.access.word() == "yes").map(|row| {

@@ -131,9 +131,11 @@ impl Survey<'_> {
     }
 }
 
-/// Where a walk goes on: behind this workspace, by its path from the start. It ends in `:`, so that none is empty.
-pub(super) fn token(node: &Node) -> String {
-    format!("{}:", node.path.join(":"))
+/// Where a walk goes on: behind the workspace `last`, by its path from the start, or where this one did, if it came no
+/// further. It ends in `:`, so that none is empty.
+pub(super) fn token(walk: &Walk, last: Option<&Node>, before: Option<&String>) -> Option<String> {
+    let further = last.filter(|node| walk.is_wanted(&node.path)).map(|node| format!("{}:", node.path.join(":")));
+    further.or_else(|| before.cloned())
 }
 
 fn read_token(token: &str) -> Vec<String> {
@@ -177,7 +179,11 @@ fn may_enter(answer: &Answer) -> bool {
 }
 
 fn failed(failure: &Failure) -> Answer {
-    Answer::Unknown(Access::failed(failure).why().to_owned())
+    match Access::failed(failure) {
+        Access::Yes => Answer::Entered,
+        Access::No => Answer::No,
+        Access::Unknown(why) => Answer::Unknown(why),
+    }
 }
 
 fn foreign() -> Answer {

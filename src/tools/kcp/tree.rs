@@ -121,7 +121,7 @@ impl Shown {
         let last = shown.checked_sub(1).and_then(|at| told.get(at));
         let more = shown < told.len() || walk.is_open();
         let rest = Part {
-            token: last.filter(|_| more).map(|node| survey::token(node)),
+            token: survey::token(walk, last.copied(), cx.page.token.as_ref()).filter(|_| more),
             remaining: (!walk.is_open()).then(|| told.len().saturating_sub(shown) as u64),
         };
         Self { rows: shown, rest }

@@ -82,8 +82,6 @@ pub(super) struct Walk {
     met: HashSet<LogicalCluster>,
     /// How many were looked at, without those on the way to where it goes on.
     read: usize,
-    /// True when the bound was met.
-    full: bool,
 }
 
 impl Walk {
@@ -97,14 +95,12 @@ impl Walk {
             frontier: BTreeSet::from([Vec::new()]),
             met: start.into_iter().collect(),
             read: 0,
-            full: false,
         }
     }
 
     /// The first workspace that may be asked now; it stays open until [`Walk::done`]. `None` when none may be, now or at all.
     pub(super) fn next(&mut self, trials: &Trials) -> Option<Step> {
-        if self.read >= self.bounds.most {
-            self.full |= !self.frontier.is_empty();
+        if self.read >= self.bounds.most && !self.may_go_beyond() {
             return None;
         }
         let mut silent = Vec::new();
@@ -150,9 +146,12 @@ impl Walk {
         }
     }
 
-    /// Rows in preorder, up to the first workspace that is still open.
+    /// Rows in preorder, up to the first workspace that is still open. One above the place where the walk goes on is told again
+    /// when it did not answer: what else is below it stays unknown.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values().take_while(|node| node.found.is_some()).filter(|node| self.is_wanted(&node.path))
+        let silent = |node: &Node| matches!(node.found, Some(Found::Unknown(_)));
+        let told = self.nodes.values().take_while(|node| node.found.is_some());
+        told.filter(move |node| silent(node) || self.is_wanted(&node.path))
     }
 
     /// True when rows end before the end of the walk.
@@ -162,7 +161,7 @@ impl Walk {
 
     /// True when it looked at as many workspaces as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.full
+        self.read >= self.bounds.most && self.is_open()
     }
 
     /// How many were looked at so far, and how many are known to be left.
@@ -181,6 +180,17 @@ impl Walk {
             self.frontier.remove(&key);
             self.done(&key, Answer::Unknown(why.to_owned()), None);
         }
+    }
+
+    /// Whether the first workspace may be asked although the bound is met: those above the place where the walk goes on do not
+    /// count, and every walk tells one row at least.
+    fn may_go_beyond(&self) -> bool {
+        let Some((key, node)) = self.frontier.first().and_then(|key| self.nodes.get_key_value(key)) else {
+            return false;
+        };
+        let is_first =
+            || self.nodes.iter().find(|(_, node)| node.found.is_none()).is_some_and(|(first, _)| first == key);
+        !self.is_wanted(&node.path) || (self.rows().next().is_none() && is_first())
     }
 
     fn open(&mut self, key: &Key, children: &Children) -> Found {
@@ -211,7 +221,7 @@ impl Walk {
     }
 
     /// Whether a path comes behind the one where the walk goes on.
-    fn is_wanted(&self, path: &[Arc<str>]) -> bool {
+    pub(super) fn is_wanted(&self, path: &[Arc<str>]) -> bool {
         let Some(behind) = &self.behind else { return true };
         // A path comes before those below it, as in the order of slices.
         path.iter().map(|name| &**name).gt(behind.iter().map(String::as_str))

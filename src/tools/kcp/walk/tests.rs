@@ -120,6 +120,7 @@ fn a_bounded_walk_goes_on_where_it_ended() {
         let mut walk = Walk::new(bounds, from, None);
         let (rows, asked) = walked(&tree, &mut walk, 48, |length| length / 2);
         assert!(asked <= 104, "those above the last row and 100 more: {asked}");
+        assert!(!rows.is_empty(), "each call tells something");
         assert_eq!(walk.is_open(), walk.is_full());
         calls += 1;
         from = behind(rows.last().unwrap());
@@ -178,6 +179,21 @@ fn a_type_that_does_not_answer_costs_the_others_nothing() {
 }
 
 #[test]
+fn what_lies_above_the_last_row_and_does_not_answer_is_told_again() {
+    let tree = tree(&[2, 2]);
+    let mut walk = Walk::new(WIDE, behind("w000:w000"), None);
+    let trials = Trials::default();
+    let start = walk.next(&trials).unwrap();
+    walk.done(&start.key, answer(&tree, &start), None);
+    let above = walk.next(&trials).unwrap();
+    walk.done(&above.key, Answer::Unknown("late".into()), None);
+    walked(&tree, &mut walk, 1, |_| 0);
+    let rows: Vec<_> = walk.rows().map(|node| (joined(&node.path), walk.is_wanted(&node.path))).collect();
+    let told = [("w000", false), ("w001", true), ("w001:w000", true), ("w001:w001", true)];
+    assert_eq!(rows, told.map(|(path, further)| (path.to_owned(), further)));
+}
+
+#[test]
 fn a_walk_that_could_look_at_nothing_goes_on_behind_its_first_workspace() {
     let tree = tree(&[2]);
     let mut walk = Walk::new(WIDE, behind(""), None);
@@ -207,10 +223,7 @@ proptest! {
             let mut walk = Walk::new(Bounds { most, ..WIDE }, from.clone(), None);
             let (rows, _) = walked(&tree, &mut walk, at_once, &mut choose);
             let open = walk.is_open();
-            if rows.is_empty() && open {
-                walk.give_up_first("");
-            }
-            let rows: Vec<String> = walk.rows().map(|node| joined(&node.path)).collect();
+            prop_assert!(!rows.is_empty() || !open, "each call tells something");
             if let Some(last) = rows.last() {
                 from = behind(last);
             }
