@@ -13,7 +13,6 @@ use super::walk::{Found, Node, Walk};
 use crate::model::{Access, Failure, names};
 use crate::output::{Body, Listing, Output};
 use crate::pool::ClusterClient;
-use crate::tools::next::Next;
 use crate::tools::{Cx, Spec, TargetNeed, Tool};
 
 /// `kcp_workspaces_find`.
@@ -94,10 +93,8 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, takes: impl Fn(&Node) -> bool, unas
         token: survey::token(walk, last.copied(), cx.page.token.as_ref()).filter(|_| more),
         remaining: (!walk.is_open()).then(|| fitting.len().saturating_sub(shown) as u64),
     };
-    let next = rows.iter().find(|row| row.access.word() == "yes").map(|row| {
-        let address = here.address_of(&row.place, row.workspace.cluster.as_ref());
-        Next::at("resources_list", &address).with("kind", "configmaps").to_string()
-    });
+    let open = rows.iter().find(|row| row.access.word() == "yes");
+    let next = open.map(|row| row::reads(&here.address_of(&row.place, row.workspace.cluster.as_ref())));
     let body = if cx.presentation.wants_objects() {
         Body::Objects { list: listing(cx, row::objects(here, &rows, &part)), kind: "Workspace".into() }
     } else {
@@ -105,7 +102,7 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, takes: impl Fn(&Node) -> bool, unas
     };
     let unasked = told.iter().filter(|node| unasked(node)).count();
     let note = note(&told, walk, unasked, cx.page.token.is_some());
-    Output { notes: vec![note], next: next.into_iter().collect(), ..Output::new(body) }
+    Output { notes: vec![note], next: next.iter().flatten().map(ToString::to_string).collect(), ..Output::new(body) }
 }
 
 fn listing<T>(cx: &Cx, content: T) -> Listing<T> {

@@ -116,7 +116,6 @@ fn next(here: &Here, rows: &[Listed]) -> Vec<Next> {
     let open = rows.iter().find(|row| row.access == Entering::Yes);
     let address = open.map(|row| here.address_of(&row.place, row.workspace.cluster.as_ref()));
     address.map_or_else(Vec::new, |address| {
-        let reads = Next::at("resources_list", &address).with("kind", "configmaps");
-        vec![Next::at("kcp_workspaces_list", &address), reads]
+        [Next::at("kcp_workspaces_list", &address)].into_iter().chain(row::reads(&address)).collect()
     })
 }

@@ -10,6 +10,7 @@ use super::place::Here;
 use crate::model::{Column, Row, Table};
 use crate::pool::workspaces::{State, Workspace};
 use crate::tools::age;
+use crate::tools::next::Next;
 
 /// Characters of what a workspace waits for, in a table.
 const WHY: usize = 100;
@@ -67,6 +68,11 @@ pub(super) fn list(items: Vec<Value>, part: &Part) -> Value {
         list["metadata"] = json!({"continue": token, "remainingItemCount": part.remaining});
     }
     list
+}
+
+/// What reads in the workspace at `address`: what it serves, and objects that every workspace has.
+pub(super) fn reads(address: &str) -> [Next; 2] {
+    [Next::at("kcp_apis_list", address), Next::at("resources_list", address).with("kind", "configmaps")]
 }
 
 /// Its state, since when it is being deleted, and what it waits for.

@@ -235,9 +235,9 @@ fn next(here: &Here, shown: &[&Node]) -> Vec<Next> {
         here.address_of(&here.below(&node.path), cluster)
     };
     let crowd = shown.iter().find(|node| matches!(node.found, Some(Found::Open { hidden: 1.., .. })));
-    let reads = leaf.map(|node| Next::at("resources_list", &address(node)).with("kind", "configmaps"));
+    let reads = leaf.map(|node| row::reads(&address(node)));
     let lists = crowd.map(|node| Next::at("kcp_workspaces_list", &address(node)));
-    reads.into_iter().chain(lists).collect()
+    reads.into_iter().flatten().chain(lists).collect()
 }
 
 #[cfg(test)]
