@@ -39,7 +39,7 @@ fn instance(schema: &Value) -> Value {
         "array" => json!([instance(&schema["items"])]),
         "integer" => schema["minimum"].clone(),
         "boolean" => json!(true),
-        "anyOf" => instance(&schema["anyOf"][1]),
+        "anyOf" => instance(schema["anyOf"].as_array().unwrap().iter().rfind(|one| one["type"] != "null").unwrap()),
         _ => json!("x"),
     }
 }

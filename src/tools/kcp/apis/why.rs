@@ -41,8 +41,8 @@ pub(super) struct Cause {
 }
 
 impl Cause {
-    fn new(code: &'static str, what: impl Into<String>, who: &'static str, next: impl Into<String>) -> Self {
-        Self { code, what: what.into(), evidence: None, next: next.into(), who }
+    fn new(cause: &'static str, what: impl Into<String>, who: &'static str, next: impl Into<String>) -> Self {
+        Self { code: cause, what: what.into(), evidence: None, next: next.into(), who }
     }
 
     fn shown_by(self, condition: &Condition) -> Self {
