@@ -7,6 +7,13 @@ use super::names::{ClusterName, NameError, is_label};
 
 const PLACE_GRAMMAR: &str =
     "use a path as root:org:team, or a logical cluster name as 2gr4s8eyy3n1rqtl: a-z, 0-9 and '-', joined by ':'";
+/// What is said of words that mean something elsewhere, most of all to `kubectl ws`.
+const HOME: &str =
+    "a home workspace is named by its logical cluster, as 2gr4s8eyy3n1rqtl: a read of '~' would make one";
+const PREVIOUS: &str = "no call knows of a previous workspace: name it, in full or relative to from";
+const WILDCARD: &str = "'*' would be many workspaces: name one; kcp_workspaces_find looks through many";
+const VIRTUAL: &str = "this is a path of a URL or a virtual workspace: name a workspace, as root:org:team";
+const SYSTEM: &str = "workspaces that begin with system belong to kcp itself";
 /// Segments of a workspace path, at most.
 const MAX_SEGMENTS: usize = 32;
 
@@ -20,7 +27,7 @@ impl WorkspacePath {
     /// # Errors
     /// When `text` is outside the grammar, or begins with `system`, whose workspaces belong to kcp itself.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let refused = || NameError::new("workspace", text, PLACE_GRAMMAR);
+        let refused = || refused("workspace", text);
         if text.len() > MAX_SEGMENTS * 64 {
             return Err(refused());
         }
@@ -58,6 +65,18 @@ impl WorkspacePath {
         Self::parse(&format!("{self}:{name}"))
     }
 
+    /// The path of what lies below: names joined by `:` or `/`.
+    ///
+    /// # Errors
+    /// When `text` is outside the grammar, is empty, or the path would be too deep.
+    pub fn below(&self, text: &str) -> Result<Self, NameError> {
+        if is_url(text) {
+            return Err(refused("workspace", text));
+        }
+        let names = text.trim_matches([':', '/']).replace('/', ":");
+        Self::parse(&format!("{self}:{names}")).map_err(|_error| refused("workspace", text))
+    }
+
     /// The whole path.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -78,7 +97,7 @@ impl LogicalCluster {
         if is_label(text, 63, false) && text != "system" {
             Ok(Self(text.into()))
         } else {
-            Err(NameError::new("logical cluster name", text, PLACE_GRAMMAR))
+            Err(refused("logical cluster name", text))
         }
     }
 
@@ -114,19 +133,25 @@ impl Place {
         if path.parent().is_none() { LogicalCluster::parse(text).map(Self::Name) } else { Ok(Self::Path(path)) }
     }
 
-    /// Reads a place relative to `from`: `..`, `..:x`, `team:a`, `.`; also kubectl-ws notation with `/` for `:` and a
-    /// leading `:` for an absolute path. Without `from` only absolute places are read.
+    /// Reads a place relative to `from`: `..`, `..:x`, `team:a`, `.`; also kubectl-ws notation with `/` for `:`, a leading
+    /// `:` for an absolute path and one `:` at the end. Without `from` only absolute places are read.
     ///
     /// # Errors
     /// When `text` is outside the grammar, climbs above the top, or is relative without a `from`.
     pub fn relative(text: &str, from: Option<&WorkspacePath>) -> Result<Self, NameError> {
+        let as_written = |_error| refused("workspace", text);
+        if is_url(text) {
+            return Err(refused("workspace", text));
+        }
         let colons = text.replace('/', ":");
-        let as_written = |_error| NameError::new("workspace", text, PLACE_GRAMMAR);
+        // `root:` is `root`; nothing but `:` is the root as well.
+        let colons =
+            colons.strip_suffix(':').filter(|rest| !rest.is_empty() && !rest.ends_with(':')).unwrap_or(&colons);
         if let Some(absolute) = colons.strip_prefix(':') {
             return Self::parse(if absolute.is_empty() { "root" } else { absolute }).map_err(as_written);
         }
         let Some(from) = from.filter(|_| colons != "root" && !colons.starts_with("root:")) else {
-            return Self::parse(&colons).map_err(as_written);
+            return Self::parse(colons).map_err(as_written);
         };
         let above = || NameError::new("workspace", text, "'..' climbs above the top of this path");
         let mut segments: Vec<&str> = from.segments().collect();
@@ -190,6 +215,26 @@ impl fmt::Display for Address {
             Place::Path(path) => write!(f, "{}:{path}", self.cluster),
         }
     }
+}
+
+/// A refusal of `text`, with what to write instead.
+fn refused(what: &'static str, text: &str) -> NameError {
+    let has = |segment: &str| text.split([':', '/']).any(|part| part == segment);
+    let grammar = match text {
+        _ if has("~") => HOME,
+        _ if has("-") => PREVIOUS,
+        _ if has("*") => WILDCARD,
+        _ if is_url(text) => VIRTUAL,
+        _ if text == "system" || text.starts_with("system:") => SYSTEM,
+        _ => PLACE_GRAMMAR,
+    };
+    NameError::new(what, text, grammar)
+}
+
+/// A path below which kcp serves workspaces or virtual ones: as one of workspaces it would be another thing.
+fn is_url(text: &str) -> bool {
+    let path = text.strip_prefix('/').unwrap_or(text);
+    ["services/", "clusters/"].iter().any(|root| path.starts_with(root)) || text.contains("://")
 }
 
 macro_rules! prints_as_its_text {
@@ -275,6 +320,49 @@ mod tests {
         assert!(Place::relative("..:..:..:..", Some(&from)).is_err());
         assert!(Place::relative("..:..:..:team", Some(&from)).is_err());
         assert!(Place::relative("..", None).is_err());
+    }
+
+    #[test]
+    fn the_notation_of_kubectl_ws_is_read_or_answered() {
+        let from = WorkspacePath::parse("root:org:team").unwrap();
+        let path = |text: &str, from| Place::relative(text, from).unwrap().path().map(|path| path.to_string());
+        for (text, absolute) in [(":", "root"), ("/", "root"), ("root:", "root"), ("root/", "root"), (":root:", "root")]
+        {
+            assert_eq!(path(text, None).as_deref(), Some(absolute), "{text}");
+            assert_eq!(path(text, Some(&from)).as_deref(), Some(absolute), "{text}");
+        }
+        assert_eq!(path("../a/", Some(&from)).as_deref(), Some("root:org:a"));
+        assert_eq!(path("services", Some(&from)).as_deref(), Some("root:org:team:services"), "a name as any other");
+        for (text, said) in [
+            ("~", "home workspace"),
+            ("root:~", "home workspace"),
+            ("-", "previous workspace"),
+            ("*", "many workspaces"),
+            ("root:*", "many workspaces"),
+            ("/services/apiexport/root/x", "virtual workspace"),
+            ("services/apiexport/root/x/clusters/*", "many workspaces"),
+            ("/clusters/root:a", "a path of a URL"),
+            ("https://kcp/clusters/root", "a path of a URL"),
+            ("system:admin", "belong to kcp itself"),
+            ("root::", "use a path as root:org:team"),
+            ("::", "use a path as root:org:team"),
+        ] {
+            for from in [None, Some(&from)] {
+                if from.is_some() && text.starts_with("system") {
+                    continue;
+                }
+                let refused = Place::relative(text, from).unwrap_err().to_string();
+                assert!(refused.contains(said), "{text}: {refused}");
+            }
+            if !text.starts_with("system") && !text.ends_with(':') {
+                let refused = from.below(text).unwrap_err().to_string();
+                assert!(refused.contains(said), "{text}: {refused}");
+            }
+            if !text.contains("//") {
+                let refused = Address::parse(&format!("kcp:{text}")).unwrap_err().to_string();
+                assert!(refused.contains(said), "{text}: {refused}");
+            }
+        }
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::place::{Here, closed, outside};
+use crate::model::names::NameError;
 use crate::model::{Failure, WorkspacePath};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Look, View};
@@ -26,12 +27,13 @@ impl<'a> Start<'a> {
     /// When the caller may not enter it, or not list what is in it.
     pub(super) async fn find(client: &'a ClusterClient, under: Option<&str>) -> Result<Self, Failure> {
         let target = Here::of(client)?;
-        let under = under.map(|under| under.trim().trim_matches([':', '/'])).filter(|under| !under.is_empty());
+        let under = under.map(str::trim).filter(|under| !under.trim_matches([':', '/']).is_empty());
         let below = match under {
             None => None,
             Some(under) => {
-                let path = format!("{}:{}", target.below(&[]), under.replace('/', ":"));
-                let path = WorkspacePath::parse(&path).map_err(|error| Failure::arguments(error.to_string()))?;
+                let arguments = |error: NameError| Failure::arguments(error.to_string());
+                let start = WorkspacePath::parse(&target.below(&[])).map_err(arguments)?;
+                let path = start.below(under).map_err(arguments)?;
                 let cluster = client.find(&path).await?;
                 Some(client.at(&cluster, Some(&path))?)
             }
