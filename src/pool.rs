@@ -31,6 +31,7 @@ mod retry;
 mod review;
 mod route;
 mod send;
+mod shard;
 mod stream;
 mod table;
 mod transport;

@@ -272,7 +272,11 @@ impl ClusterClient {
         if self.resolved_again.swap(true, Ordering::Relaxed) {
             return Err(failure);
         }
-        let Ok(name) = self.resolve(path, true).await else { return Err(failure) };
+        let name = match self.resolve(path, true).await {
+            Ok(name) => name,
+            Err(now) if matches!(now.code, "workspace_mount" | "workspace_not_ready") => return self.sent(Err(now)),
+            Err(_) => return Err(failure),
+        };
         let now: Arc<str> = place::prefix(&name).into();
         if now == prefix {
             return Err(failure);

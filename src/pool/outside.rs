@@ -6,28 +6,44 @@
 //! request tells a lack of access from a lack of a role in the workspace.
 
 use super::client::ClusterClient;
+use super::place;
 use super::workspaces::{Entry, probe};
-use crate::model::{ClusterKind, Failure, FailureKind, Place};
+use crate::model::{ClusterKind, Failure, FailureKind, PathTrust, Place};
 
 impl ClusterClient {
-    /// `failure` as the caller may hear it. One more request, and only for what says no.
+    /// `failure` as the caller may hear it. One more request, and only for what says no; and of a workspace that was named
+    /// by its path and cannot be entered, what its own object says.
     pub async fn heard(&self, failure: Failure) -> Failure {
         if self.target().cluster.kind != ClusterKind::Kcp || self.target().place == Place::Whole || !says_no(&failure) {
             return failure;
         }
         match probe(self).await {
             Ok(Entry::Yes | Entry::Unknown) => failure,
-            Ok(Entry::No) => outside(&failure).target(self.target().address().to_string()),
+            Ok(Entry::No) => {
+                self.no_way_in();
+                let said = self.not_usable().await.unwrap_or_else(|| outside(&failure));
+                said.target(self.target().address().to_string())
+            }
             // Without it, nobody knows what the first answer tells.
             Err(unanswered) => unanswered,
         }
     }
+
+    /// What the Workspace object in the parent says, where a walk came by and it does not say that it is ready. A path that
+    /// is trusted was not walked.
+    async fn not_usable(&self) -> Option<Failure> {
+        let walked = self.target().cluster.paths == PathTrust::Resolve;
+        let path = self.target().place.path().filter(|_| walked)?;
+        let workspace = self.own_object(&path).await?;
+        place::not_usable(path.as_str(), &workspace)
+    }
 }
 
-/// An answer to a request that may come from outside of the workspace, or a conclusion from one.
+/// An answer to a request that may come from outside of the workspace, or a conclusion from one. What its own object says
+/// was read in its parent.
 fn says_no(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound)
-        && failure.code != "cluster_rejected_credential"
+        && !matches!(failure.code, "cluster_rejected_credential" | "workspace_mount" | "workspace_not_ready")
 }
 
 fn outside(failure: &Failure) -> Failure {

@@ -8,23 +8,11 @@
 use serde::Deserialize;
 
 use super::send::{Ask, Sender};
+use super::shard;
 use super::unaccepted;
+use super::workspaces::{State, Workspace};
 use crate::model::names::NameError;
 use crate::model::{Failure, FailureKind, LogicalCluster, WorkspacePath};
-
-#[derive(Deserialize)]
-struct Workspace {
-    #[serde(default)]
-    spec: Spec,
-}
-
-#[derive(Deserialize, Default)]
-struct Spec {
-    #[serde(default)]
-    cluster: String,
-    #[serde(default)]
-    mount: Option<serde::de::IgnoredAny>,
-}
 
 /// The prefix of requests to a logical cluster.
 pub(super) fn prefix(name: &LogicalCluster) -> String {
@@ -107,9 +95,8 @@ pub(super) async fn walk(sender: &Sender, from: Passed, path: &WorkspacePath) ->
 }
 
 async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &str) -> Result<LogicalCluster, Failure> {
-    let ask = Ask { cluster_scoped: true, ..Ask::get(format!("/apis/tenancy.kcp.io/v1alpha1/workspaces/{child}")) };
-    let reply = match sender.send(&prefix(parent), &ask).await {
-        Ok(reply) => reply,
+    let workspace = match object(sender, parent, child).await {
+        Ok(workspace) => workspace,
         // A 401 says that the credential is not accepted here at all, which no other spelling of the address mends.
         Err(failure) if matches!(failure.code, "forbidden" | "not_found") => {
             return Err(unreadable(walked, child, &failure));
@@ -117,32 +104,52 @@ async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &st
         Err(failure) if failure.code == "cluster_rejected_credential" && failure.retry.is_some() => {
             return Err(unaccepted::on_the_way(failure, walked));
         }
+        Err(failure) if failure.code == "workspace_unreachable" => return Err(shard::on_the_way(failure, walked)),
         Err(failure) => return Err(failure),
     };
-    let workspace: Workspace = serde_json::from_slice(&reply.body).map_err(|error| {
-        Failure::new(FailureKind::Cluster, "unexpected_answer", "the Workspace object cannot be read").because(&error)
-    })?;
-    if workspace.spec.mount.is_some() {
-        return Err(leaf(
-            walked,
-            child,
-            "workspace_mount",
-            "is a mount of another server; no credential is sent there",
-        )
-        .hint("Add the mount's target as a cluster of its own, with its own realm and strategy"));
+    let path = format!("{walked}:{child}");
+    if workspace.mount {
+        let what = format!("workspace {path} is a mount of another server; no credential is sent there");
+        return Err(leaf("workspace_mount", what)
+            .hint("Add the mount's target as a cluster of its own, with its own realm and strategy"));
     }
-    if workspace.spec.cluster.is_empty() {
-        return Err(
-            leaf(walked, child, "workspace_not_ready", "has no logical cluster yet").hint("Try again when it is ready")
-        );
-    }
-    LogicalCluster::parse(&workspace.spec.cluster)
-        .map_err(|error| Failure::new(FailureKind::Cluster, "unexpected_answer", error.to_string()))
+    workspace.cluster.clone().ok_or_else(|| {
+        not_usable(&path, &workspace)
+            .unwrap_or_else(|| leaf("workspace_not_ready", format!("workspace {path} has no logical cluster yet")))
+    })
 }
 
-fn leaf(walked: &str, child: &str, code: &'static str, what: &str) -> Failure {
-    Failure::new(FailureKind::NotFound, code, format!("workspace {walked}:{child} {what}"))
-        .doing("resolving the workspace")
+/// The Workspace `child`, as its parent holds it.
+///
+/// # Errors
+/// The API server's answer when it is none, or no answer.
+pub(super) async fn object(sender: &Sender, parent: &LogicalCluster, child: &str) -> Result<Workspace, Failure> {
+    let ask = Ask { cluster_scoped: true, ..Ask::get(format!("/apis/tenancy.kcp.io/v1alpha1/workspaces/{child}")) };
+    let reply = sender.send(&prefix(parent), &ask).await?;
+    Workspace::read(&reply.body)
+}
+
+/// Why a workspace is none to be used, in the words of its own object; `None` for one that says that it is ready.
+pub(super) fn not_usable(path: &str, workspace: &Workspace) -> Option<Failure> {
+    let (what, hint) = match workspace.state {
+        State::Ready => return None,
+        State::Deleting => {
+            ("is being deleted", "What is in it goes first; under the same name it can be made anew later")
+        }
+        State::Scheduling => ("has no logical cluster yet: it is scheduling", "Try again when it is ready"),
+        State::Initializing => {
+            ("is initializing", "Try again when it is ready; if it stays so, ask whoever set up its type")
+        }
+        State::Unavailable => ("is unavailable", "Try again later, or ask whoever runs this kcp"),
+        State::Inactive => ("is switched off", "Ask whoever runs this kcp"),
+        State::Other => ("is not ready", "Try again when it is ready"),
+    };
+    let why = if workspace.why.is_empty() { String::new() } else { format!(": {}", workspace.why) };
+    Some(leaf("workspace_not_ready", format!("workspace {path} {what}{why}")).hint(hint))
+}
+
+fn leaf(code: &'static str, what: String) -> Failure {
+    Failure::new(FailureKind::NotFound, code, what).doing("resolving the workspace")
 }
 
 /// No or unknown: a 403 and a 404 say the same.

@@ -17,6 +17,7 @@ use super::credential::{Compiled, Credential};
 use super::impersonation;
 use super::reply::{code, failure, unreachable};
 use super::retry;
+use super::shard;
 use super::stream::{End, Stream, Until};
 use super::transport::{Reply, Transport, TransportError};
 use super::unaccepted;
@@ -134,6 +135,7 @@ impl Sender {
         let refused = impersonation::refusal(reply, &self.compiled.strategy.acts());
         let failure = refused.unwrap_or_else(|| failure(reply, operation));
         let permit = &self.permit;
+        let failure = shard::explain(failure, reply, permit.target());
         unaccepted::explain(failure, permit.target(), permit.caller().principal(), permit.way())
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::ClusterClient;
 use crate::model::{ClusterKind, Failure, LogicalCluster, Place, Target, WorkspacePath};
 use crate::pool::place::{self, Passed};
-use crate::pool::workspaces::View;
+use crate::pool::workspaces::{Entry, View, Workspace};
 
 impl ClusterClient {
     /// A client for another workspace of the same kcp, under the same permit: sends nothing. `path` is its path, where the
@@ -69,6 +69,23 @@ impl ClusterClient {
         self.resolve(path, false).await
     }
 
+    /// The workspace cannot be entered. A view that says otherwise is out of date, and who knows what else in it.
+    pub(in crate::pool) fn no_way_in(&self) {
+        if self.workspaces().entry(&self.place_name()) == Entry::Yes {
+            self.forget_view();
+        }
+    }
+
+    /// The Workspace object of `path` in its parent; `None` where it cannot be read.
+    pub(in crate::pool) async fn own_object(&self, path: &WorkspacePath) -> Option<Workspace> {
+        let parent = self.resolve(&path.parent()?, false).await.ok()?;
+        place::object(&self.sender, &parent, path.name()).await.ok()
+    }
+
+    fn forget_view(&self) {
+        self.caches.views.forget(&self.views_key());
+    }
+
     pub(super) async fn resolve(&self, path: &WorkspacePath, fresh: bool) -> Result<LogicalCluster, Failure> {
         let key = self.place_key(path);
         if fresh {
@@ -77,7 +94,7 @@ impl ClusterClient {
         let found = self.caches.look_up("places", &self.caches.places, key, Box::pin(self.walk(path, fresh))).await;
         if found.is_err() {
             // What this caller was shown of the way is not so, or not any more.
-            self.caches.views.forget(&self.views_key());
+            self.forget_view();
         }
         found
     }

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::reply::clean;
-use crate::model::LogicalCluster;
+use crate::model::{Failure, FailureKind, LogicalCluster};
 
 /// A workspace as its parent lists it. Names and texts are the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,19 @@ pub struct Workspace {
     pub created: Option<Timestamp>,
     /// When its deletion began.
     pub deleted: Option<Timestamp>,
+}
+
+impl Workspace {
+    /// A Workspace object, as the server answers it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(in crate::pool) fn read(body: &[u8]) -> Result<Self, Failure> {
+        let unexpected =
+            || Failure::new(FailureKind::Cluster, "unexpected_answer", "the Workspace object cannot be read");
+        let read = serde_json::from_slice::<Wire>(body).map_err(|error| unexpected().because(&error))?;
+        read.read().ok_or_else(unexpected)
+    }
 }
 
 /// The state of a workspace. That one is being deleted shows in its `deletionTimestamp` alone, whatever its phase says.

@@ -80,12 +80,7 @@ const CODES: &[[&str; 4]] = &[
         "no answer within `limits.cluster_first_byte` or `limits.cluster_answer`",
         "ask for less, or call again",
     ],
-    [
-        "cluster_unbound",
-        "denied",
-        "a source found the cluster and no rule binds it",
-        "operator: write a `[[bind]]` rule",
-    ],
+    ["cluster_unbound", "denied", "a source found it and no rule binds it", "operator: write a `[[bind]]` rule"],
     [
         "cluster_unreachable",
         "unreachable",
@@ -101,12 +96,7 @@ const CODES: &[[&str; 4]] = &[
         "no credential could be had within the call's time",
         "operator: look at the credential plugin or the realm",
     ],
-    [
-        "deadline",
-        "unreachable",
-        "the time of the call is over",
-        "ask for less at once, or raise `limits.call_deadline`",
-    ],
+    ["deadline", "unreachable", "the call's time is over", "ask for less at once, or raise `limits.call_deadline`"],
     [
         "deadline_exceeded",
         "unreachable",
@@ -154,12 +144,7 @@ const CODES: &[[&str; 4]] = &[
         "the other realm cannot verify the grant",
         "let its identity provider read the home realm's keys",
     ],
-    [
-        "grant_unsupported",
-        "credential",
-        "the realm does not offer the grant",
-        "another strategy, or switch it on there",
-    ],
+    ["grant_unsupported", "credential", "the realm does not offer the grant", "another strategy, or enable it there"],
     [
         "identity_mismatch",
         "denied",
@@ -331,7 +316,8 @@ const CODES: &[[&str; 4]] = &[
         "the workspace is a mount of another server, where no credential is sent",
         "operator: add the mount's target as a cluster of its own",
     ],
-    ["workspace_not_ready", "not_found", "the workspace has no logical cluster yet", "call again when it is ready"],
+    ["workspace_not_ready", "not_found", "the workspace is being made or deleted, or unavailable", "call again later"],
+    ["workspace_unreachable", "unreachable", "the shard of the workspace does not answer", "call again later"],
     [
         "workspace_unresolved",
         "not_found",
@@ -347,7 +333,7 @@ const CODES: &[[&str; 4]] = &[
 ];
 
 /// Helpers that take a code, by their name, and how many there are with such a parameter: a new one belongs here.
-const HELPERS: (&str, usize) = ("failure|refusal|leaf", 4);
+const HELPERS: (&str, usize) = ("failure|refusal|leaf", 5);
 
 /// The product's sources, without tests.
 fn sources() -> Vec<String> {
