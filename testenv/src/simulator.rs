@@ -10,7 +10,7 @@
 //!
 //! Every Node object has a kubelet: logs of containers (`Scope::log`, also followed), log files, journals and log queries
 //! of nodes (`Scope::node_file`, `Scope::node_journal`), `stats/summary`. `metrics.k8s.io` is absent, served or down
-//! (`Scope::metrics`). OpenAPI v3 has the built-in kinds and the schemas of custom ones. `Simulator::inject` makes requests fail in nine ways, over HTTP/2 and HTTP/1.1.
+//! (`Scope::metrics`). OpenAPI v3 has the built-in kinds and the schemas of custom ones. `Simulator::inject` makes requests fail in ten ways, over HTTP/2 and HTTP/1.1.
 //!
 //! Not there: watching, server-side apply, the subresources exec, attach, portforward and scale, the proxies of pods and
 //! services, `deletecollection`, OpenAPI v2, gzip, and whatever a controller would do. They answer as a server that does not
@@ -57,6 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -174,6 +175,31 @@ impl Simulator {
     /// As [`Simulator::workspace`].
     pub fn mount(&self, path: &str, url: &str) {
         self.world().mount(path, url);
+    }
+
+    /// Drops the logical cluster at this path and all below it, while its Workspace stays as it is.
+    ///
+    /// # Panics
+    /// As [`Simulator::workspace`].
+    pub fn lose_workspace(&self, path: &str) {
+        self.world().lose(path);
+    }
+
+    /// Removes the Workspace at this path and all below it. [`Simulator::workspace`] makes it anew, with another logical
+    /// cluster.
+    ///
+    /// # Panics
+    /// As [`Simulator::workspace`].
+    pub fn remove_workspace(&self, path: &str) {
+        self.world().remove(path);
+    }
+
+    /// Merges `change` (RFC 7396) into the Workspace object at this path: another state, or another logical cluster.
+    ///
+    /// # Panics
+    /// As [`Simulator::workspace`], and when there is none.
+    pub fn change_workspace(&self, path: &str, change: &Value) {
+        self.world().change(path, change);
     }
 
     /// Lets every further request wait this long before it is looked at.

@@ -12,6 +12,10 @@ mod cases {
     pub mod discovery;
     pub mod exchange;
     pub mod exchange_answers;
+    pub mod kcp_changes;
+    pub mod kcp_names;
+    pub mod kcp_shards;
+    pub mod kcp_trees;
     pub mod kept;
     pub mod kept_lives;
     pub mod lists;
@@ -30,6 +34,7 @@ mod lab {
     pub mod crossing;
     pub mod exchanges;
     pub mod guide;
+    pub mod kcp;
     mod measuring;
     pub mod proc;
     pub mod scene;
@@ -43,6 +48,12 @@ mod planes {
     mod impersonation;
     mod kcp_apis;
     mod worlds;
+}
+
+/// The known pitfalls of kcp and of clusters side by side, and which tests hold them.
+mod pitfalls {
+    mod table;
+    mod workspaces;
 }
 
 mod scenarios {

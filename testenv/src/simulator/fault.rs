@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::reply::{Refusal, Reply, bytes_reply, json_reply};
+use super::reply::{Refusal, Reply, bytes_reply, json_reply, text_reply};
 use super::request::Call;
 use super::store::inconsistent_token;
 
@@ -51,6 +51,15 @@ pub enum Fault {
         code: u16,
         /// Seconds for the header `Retry-After` and for the details of the `Status`.
         retry_after: Option<u64>,
+    },
+    /// A plain text with this code, as a front-proxy answers, or what stands before an API server.
+    Text {
+        /// 400 to 599.
+        code: u16,
+        /// Seconds for the header `Retry-After`.
+        retry_after: Option<u64>,
+        /// The body.
+        text: &'static str,
     },
     /// Lists that are continued answer `410 Expired`. It matches no other request.
     ExpiredContinue,
@@ -119,6 +128,7 @@ impl Fault {
             Self::Garbage { content_type, body } => Some(bytes_reply(StatusCode::OK, content_type, body.clone())),
             Self::Redirect { status, location } => Some(redirect(*status, location)),
             Self::Status { code, retry_after } => Some(status(*code, *retry_after)),
+            Self::Text { code, retry_after, text } => Some(plain(*code, *retry_after, text)),
             Self::Slow(_) | Self::Hang | Self::Hold | Self::Reset { .. } => None,
             Self::ExpiredContinue | Self::Drip { .. } | Self::GoAway => None,
         }
@@ -160,6 +170,14 @@ fn status(code: u16, retry_after: Option<u64>) -> Reply {
         body["details"] = json!({"retryAfterSeconds": seconds});
     }
     let mut reply = json_reply(code, &body);
+    if let Some(seconds) = retry_after {
+        insert(&mut reply, RETRY_AFTER, &seconds.to_string());
+    }
+    reply
+}
+
+fn plain(code: u16, retry_after: Option<u64>, text: &'static str) -> Reply {
+    let mut reply = text_reply(code_of(code), text);
     if let Some(seconds) = retry_after {
         insert(&mut reply, RETRY_AFTER, &seconds.to_string());
     }

@@ -23,6 +23,8 @@ use super::space::{Cluster, Scope};
 use super::state::State;
 use super::types::Types;
 
+mod changes;
+
 pub(super) const TENANCY: &str = "tenancy.kcp.io";
 const WORKSPACE_VERSION: &str = "tenancy.kcp.io/v1alpha1";
 

@@ -157,7 +157,7 @@ fn patch(space: &mut Space, ty: &ResourceType, call: &Call, a: &Attributes) -> O
 }
 
 /// RFC 7396.
-fn merge(target: &mut Value, patch: &Value) {
+pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

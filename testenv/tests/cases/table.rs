@@ -257,6 +257,41 @@ cases! {
         E10 e10_what_is_forbidden_is_not_tried_with_another_token [simulated]
             "A read that a cluster forbids (403) is not sent again, and the token is kept.";
     }
+    kcp_changes: {
+        K07 k07_a_workspace_that_is_gone_and_still_listed_is_said_so [simulated]
+            "A workspace that is gone and still listed as ready is said to be not there or out of reach at its first use, by path or \
+             by name, and what its caller was shown is looked at again; one that is being deleted, set up or unavailable is said \
+             to be so.",
+            "What a workspace says of itself is read where it was named by its path.";
+        K08 k08_a_workspace_made_anew_is_found_with_one_more_walk [simulated]
+            "A workspace that was made anew, has another logical cluster or moves to another shard answers after one more walk or one \
+             more request; where it became a mount that is said, and nothing is sent there.";
+        K12 k12_a_new_kind_in_a_workspace_is_there_within_ten_seconds [simulated]
+            "A kind that a workspace serves since an APIBinding is found within 10 s, by whoever was told that it is not served.",
+            "A real binding is played beside a real kcp.";
+    }
+    kcp_shards: {
+        K09 k09_a_shard_that_is_away_takes_its_own_workspaces_only [simulated]
+            "When a shard answers 502 or 503, does not know its workspaces (429) or breaks off, each of them is named as not answering, \
+             in direct use and in lists, trees and searches; all others work.",
+            "A real kcp of several shards is not in the lab.";
+        K10 k10_a_front_proxy_that_starts_again_meets_no_storm [simulated]
+            "While a front-proxy is away few connections are tried and calls fail at once; when it is back it is found by one call, and \
+             all others share the connection.";
+    }
+    kcp_trees: {
+        K11 k11_a_tree_of_any_shape_is_read_in_bounds [simulated]
+            "Trees of 10,000 workspaces, ten levels deep, with 5,000 children in one or with a way back up are read in pages with at most \
+             64 requests under way; each call stops at its bounds and says so.";
+        K13 k13_a_workspace_that_may_not_be_entered_is_a_row_and_no_error [simulated]
+            "A workspace that may not be entered, in one that may be read, is a row without access in lists, trees and searches.";
+    }
+    kcp_names: {
+        K14 k14_a_name_outside_the_grammar_is_refused_before_there_is_a_url [simulated]
+            "A workspace outside the grammar, a wildcard, a virtual workspace, `~` and `-` are refused with what to write instead, in \
+             every argument that names one, before anything is sent.",
+            "A property test in src/model/address.rs holds every URL below `/clusters/`.";
+    }
     process: {
         P02 p02_a_second_sigterm_ends_it_at_once [simulated]
             "A second SIGTERM does not wait for calls in flight: exit status 130.";

@@ -143,12 +143,16 @@ impl Case {
 
     /// As [`Case::simulator_of`], with a clock that is so many seconds ahead.
     pub async fn simulator_at(&self, config: SimConfig, clock_ahead: i32) -> anyhow::Result<Simulator> {
-        let realms = &self.world.realms;
-        let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
-        let issuer = JwtIssuer::new(&realms.issuer("corp"), keys, "corp-1", "corp:");
-        let issuer = JwtIssuer { clock_ahead, ..issuer };
+        let issuer = JwtIssuer { clock_ahead, ..self.issuer("corp-1") };
         let simulator = Simulator::start(config.issuer(issuer).anonymous_health_only()).await?;
         simulator.cluster().allow(Rule::user("corp:alice").reads_everything());
         Ok(simulator)
+    }
+
+    /// Realm corp for a simulated server, with the prefix `corp:`.
+    pub fn issuer(&self, audience: &str) -> JwtIssuer {
+        let realms = &self.world.realms;
+        let keys = Keys::Discovery { ca_pem: realms.ca_pem().to_owned() };
+        JwtIssuer::new(&realms.issuer("corp"), keys, audience, "corp:")
     }
 }
