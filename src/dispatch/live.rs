@@ -116,10 +116,9 @@ impl Live {
     /// Whether a tool exists for `principal`: the same answer in `tools/list` and at the call.
     pub(super) fn callable(&self, principal: &Principal) -> impl Fn(&&Entry) -> bool {
         let reaches = |cluster: &Arc<Cluster>| cluster.reach.way(principal).is_some_and(|way| way != &Way::Unbound);
-        let workspaces = self.inventory.kcps().any(reaches);
         move |entry| {
-            (workspaces || entry.spec.target != TargetNeed::Workspace)
-                && self.policy.may_call(principal, entry.spec.tool_ref())
+            self.policy.may_call(principal, entry.spec.tool_ref())
+                && (entry.spec.target != TargetNeed::Workspace || self.inventory.kcps().any(reaches))
         }
     }
 

@@ -26,6 +26,8 @@ use state::{States, Word};
 const PAGE: u32 = 500;
 /// Children of one workspace that are read, at most.
 const MOST: usize = 10_000;
+/// Requests for one list, at most.
+const PAGES: usize = 2 * MOST / PAGE as usize;
 /// The shortest life of a view, and what is added to it at random.
 const LIFE: Duration = Duration::from_secs(30);
 /// Views that are kept, at most: of a kcp with 100,000 workspaces each takes 30 KB.
@@ -142,9 +144,9 @@ impl View {
         self.arena.find(place).and_then(|id| self.seen(id))
     }
 
-    /// What the caller of `client` may see of the workspace that it is bound to, from this view or else from the server: one
-    /// request, more only for over 500 children, and one where the children may not be read. Those of one caller who ask at
-    /// the same time share it.
+    /// What the caller of `client` may see of the workspace that it is bound to: children from this view; what it has not
+    /// seen, and what was refused before, from the server by one request, more only for over 500 children, and one where the
+    /// children may not be read. Those of one caller who ask at the same time share it.
     ///
     /// # Errors
     /// When there is no answer, or one that says nothing about access: that is not kept.
@@ -152,12 +154,14 @@ impl View {
         client.enter().await?;
         let place = client.place_name();
         let Some(id) = self.arena.place(&place) else { return read(client).await.map(Read::into_look) };
-        if let Some(seen) = self.seen(id) {
-            return Ok(seen);
-        }
+        let before = match self.seen(id) {
+            Some(seen @ Look::Children(_)) => return Ok(seen),
+            // Whoever asks about this very workspace is told what is so now: a role may have been granted since.
+            Some(Look::Closed | Look::Refused) | None => self.word(id),
+        };
         let flight = Arc::clone(self.lock_flights().entry(id).or_default());
         let turn = flight.lock().await;
-        if let Some(seen) = self.seen(id) {
+        if let Some(seen) = self.seen(id).filter(|_| self.word(id) != before) {
             return Ok(seen);
         }
         let done = read(client).await;
@@ -270,12 +274,15 @@ async fn list(client: &ClusterClient) -> Result<Listing, Failure> {
     let kind = workspaces();
     let mut request = ListRequest { limit: PAGE, ..ListRequest::default() };
     let mut items: Vec<Arc<Workspace>> = Vec::new();
+    let mut pages = 0;
     loop {
+        pages += 1;
         let page = client.list_as::<item::Wire>(&kind, &request).await?;
         request.continue_token = page.continue_token().map(str::to_owned);
         let cut = page.cut;
         items.extend(page.items.into_iter().filter_map(item::Wire::read).map(Arc::new));
-        let full = items.len() >= MOST;
+        // A page may well be empty, and another one may follow it for ever.
+        let full = items.len() >= MOST || pages >= PAGES;
         if request.continue_token.is_none() || full || cut {
             let cut = cut || items.len() > MOST || (full && request.continue_token.is_some());
             items.truncate(MOST);

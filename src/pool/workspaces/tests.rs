@@ -146,8 +146,14 @@ async fn access_is_what_the_own_request_showed() {
     assert_eq!(view.entry("org1"), Entry::Yes, "and that is known now");
     assert_eq!(view.enter(&at("none1")).await.unwrap(), Entry::No);
     let before = kcp.asked();
+    assert_eq!(
+        (view.enter(&at("none1")).await.unwrap(), kcp.asked()),
+        (Entry::No, before),
+        "a refusal is kept for display"
+    );
+    assert!(matches!(view.known("none1"), Some(Look::Refused)));
     assert!(matches!(view.look(&at("none1")).await, Ok(Look::Refused)));
-    assert_eq!(kcp.asked(), before, "a refusal says all there is");
+    assert_eq!(kcp.asked(), before + 2, "and is asked again when somebody wants to go there");
     let failure = view.enter(&at("late1")).await.unwrap_err();
     assert_eq!(failure.target.as_deref(), Some("c1:root:x"), "it names the workspace that was asked");
     assert_eq!(view.entry("late1"), Entry::Unknown, "an answer that says nothing is not kept");
