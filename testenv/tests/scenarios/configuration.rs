@@ -113,7 +113,7 @@ pub async fn an_imported_configuration_serves(scene: &Scene) -> anyhow::Result<(
     let ran = ferry::run(&["config", "import", &file], &[], None).await?;
     assert_eq!(ran.code, 1, "something is left: {ran:?}");
     let left: Vec<&str> = ran.stderr.lines().filter_map(|line| line.split(": ").next()).collect();
-    assert_eq!(left, ["kubeconfig", "cluster_auth_mode", "toolsets"]);
+    assert_eq!(left, ["kubeconfig", "cluster_auth_mode", "require_oauth"]);
 
     // The lab's realm is at a private address, which an operator has to say.
     let ours = ran.stdout.replacen("[realms.oidc]\n", "[realms.oidc]\nallow_private = true\n", 1);
