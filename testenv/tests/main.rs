@@ -75,6 +75,7 @@ mod scenarios {
     pub mod foreign;
     pub mod installation;
     pub mod kcp_guide;
+    pub mod kcp_life;
     pub mod kcp_mounts;
     pub mod kcp_navigation;
     pub mod kcp_people;
@@ -224,6 +225,9 @@ scenarios! {
     ];
     kcp_navigation: [
         a_script_finds_its_way_by_what_answers_say,
+    ];
+    kcp_life: [
+        a_workspace_that_is_deleted_ends_in_words,
     ];
     kcp_people: [
         each_sees_their_own_and_nothing_else,

@@ -58,6 +58,14 @@ impl Kcp {
         self.create_workspace_of(parent, name, json!({"name": name, "path": parent})).await
     }
 
+    /// Begins to delete a workspace. What is in it goes first, the Workspace last, which may take minutes.
+    ///
+    /// # Errors
+    /// When kcp refuses it.
+    pub async fn delete_workspace(&self, parent: &str, name: &str) -> anyhow::Result<()> {
+        self.admin(parent).delete(&format!("{WORKSPACES}/{name}")).await.map(drop)
+    }
+
     async fn create_workspace_of(&self, parent: &str, name: &str, kind: Value) -> anyhow::Result<String> {
         let what = format!("workspace {parent}:{name}");
         let workspace = json!({

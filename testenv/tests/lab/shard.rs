@@ -94,6 +94,15 @@ impl Shard {
         Ok(())
     }
 
+    /// Begins to delete a workspace; a simulated one is gone then.
+    pub async fn delete(&self, parent: &str, name: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Simulated(simulator) => simulator.remove_workspace(&format!("{parent}:{name}")),
+            Self::Real(kcp) => kcp.delete_workspace(parent, name).await?,
+        }
+        Ok(())
+    }
+
     /// `https://127.0.0.1:PORT`
     pub fn url(&self) -> &str {
         match self {
