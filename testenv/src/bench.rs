@@ -3,7 +3,8 @@
 //!
 //! `workload` is what is measured, as data. `backend` (the simulator in a process of its own) and `real` are asked
 //! through a `target`; `load` asks, `door` speaks the protocols, `answer` looks at what came. `cells`, `single` and `many`
-//! measure; `crossing`, `capacity` and `legs` do so across realms. `report` holds the results, `goals` and `page` make docs/performance.md of them.
+//! measure; `crossing`, `capacity` and `legs` do so across realms, `kcp` for
+//! workspaces. `report` holds the results, `goals` and `page` make docs/performance.md of them.
 
 mod answer;
 pub mod backend;
@@ -12,6 +13,7 @@ mod cells;
 mod crossing;
 mod door;
 mod goals;
+mod kcp;
 mod legs;
 mod load;
 mod many;

@@ -203,6 +203,6 @@ impl Fleet {
 }
 
 /// A count; infinite beyond all that is counted here.
-fn number(count: usize) -> f64 {
+pub(super) fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

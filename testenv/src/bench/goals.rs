@@ -1,8 +1,10 @@
 //! The figures that kubeferry is to reach, as data, and why one is not reached.
 
 mod crossing;
+mod kcp;
 
 pub(super) use crossing::CROSSING;
+pub(super) use kcp::WORKSPACES;
 
 use super::report::{Counted, Report, Sample, Spread};
 use super::target::Who;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use super::goals::{Bound, CROSSING, GOALS, Goal, Unit};
+use super::goals::{Bound, CROSSING, GOALS, Goal, Unit, WORKSPACES};
 use super::report::{Cell, Counted, Report, Sample, Spread};
 use super::target::Who;
 
 mod crossing;
+mod kcp;
 
 /// The page.
 #[must_use]
@@ -36,6 +37,7 @@ pub fn markdown(report: &Report) -> String {
         page.push_str("Left out in this run.\n");
     }
     crossing::section(&mut page, report);
+    kcp::section(&mut page, report);
     singles(&mut page, report);
     page.push_str(HOW);
     page
@@ -101,7 +103,7 @@ fn notes(page: &mut String, report: &Report) {
 }
 
 fn all_goals() -> impl Iterator<Item = &'static Goal> {
-    GOALS.iter().chain(CROSSING)
+    GOALS.iter().chain(CROSSING).chain(WORKSPACES)
 }
 
 fn goals(page: &mut String, report: &Report) {

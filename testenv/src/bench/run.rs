@@ -13,6 +13,7 @@ use super::capacity::capacity;
 use super::cells::{Asked, Bench, count, names};
 use super::crossing::crossing;
 use super::door::{Door, Speaks, bearer};
+use super::kcp;
 use super::legs::legs;
 use super::many::many_clusters;
 use super::procfs::machine_cpu_micros;
@@ -30,6 +31,8 @@ use crate::tap::{Tap, TapConfig};
 const COUNTING: Duration = Duration::from_secs(120);
 /// Time for each part that crosses realms, the start of its servers included.
 const CROSSING: Duration = Duration::from_secs(300);
+/// Time for each part about workspaces of a kcp, the start of its servers included.
+const WORKSPACES: Duration = Duration::from_secs(420);
 
 /// What to run, and with which programs.
 #[derive(Clone, Debug)]
@@ -42,10 +45,20 @@ pub struct Options {
     pub peer: Option<PathBuf>,
     /// Whether the real kube-apiserver is measured too.
     pub real: bool,
+    /// Whether nothing is measured but workspaces of a kcp.
+    pub only_workspaces: bool,
     /// What was typed to start this run.
     pub command: String,
     /// Which source kubeferry was built from.
     pub source: String,
+}
+
+impl Options {
+    /// The servers that take part, with their programs.
+    pub(super) fn servers(&self) -> Vec<(Who, PathBuf)> {
+        let peer = self.peer.clone().map(|program| (Who::Peer, program));
+        [(Who::Ferry, self.kubeferry.clone())].into_iter().chain(peer).collect()
+    }
 }
 
 /// Measures everything. What fails is noted in the report, and the run goes on.
@@ -58,6 +71,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let setting = Setting::here(options)?;
     let mut report = Report { setting, ..Report::default() };
     report.setting.busy = busy().await?;
+    if options.only_workspaces {
+        let end = Instant::now();
+        Course { options, tokens: &[], rows: Vec::new(), end, report: &mut report }.workspaces().await;
+        return Ok(report);
+    }
     say("bench: starting the simulator");
     let mut backend = Backend::start(plan.pods, plan.identities).await?;
     let place = backend.place.clone();
@@ -77,6 +95,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     course.singles(&cluster).await;
     drop(backend);
     course.across_realms().await;
+    course.workspaces().await;
     report.setting.busy = report.setting.busy.max(busy().await?);
     Ok(report)
 }
@@ -98,12 +117,6 @@ struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// The servers that take part, with their programs.
-    fn servers(&self) -> Vec<(Who, PathBuf)> {
-        let peer = self.options.peer.clone().map(|program| (Who::Peer, program));
-        [(Who::Ferry, self.options.kubeferry.clone())].into_iter().chain(peer).collect()
-    }
-
     fn bench<'b>(&'b mut self, backend: Option<&'b mut Backend>) -> Bench<'b> {
         Bench { plan: &self.options.plan, backend, tokens: self.tokens, end: self.end, report: self.report }
     }
@@ -130,7 +143,7 @@ impl Course<'_> {
     /// Counts the requests and new connections of every call through a Tap, at one server after the other.
     async fn count(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
         say("bench: counting requests to the kube-apiserver");
-        for (who, program) in self.servers() {
+        for (who, program) in self.options.servers() {
             let upstream = cluster.url.trim_start_matches("https://");
             let tap = Tap::start(TapConfig::new(NAME, upstream, &cluster.ca_pem)).await?;
             let behind = Cluster { url: tap.url(), ca_pem: tap.ca_pem().to_owned(), ..cluster.clone() };
@@ -157,7 +170,7 @@ impl Course<'_> {
             if backend.is_some() {
                 self.direct(cluster, backend.as_deref_mut()).await?;
             }
-            let mut servers = self.servers();
+            let mut servers = self.options.servers();
             if round % 2 == 1 {
                 servers.reverse();
             }
@@ -192,7 +205,7 @@ impl Course<'_> {
     /// Fails unless all servers name the same objects in every list, and as many as there are.
     async fn same_names(&self, cluster: &Cluster, at: At) -> anyhow::Result<()> {
         let mut running = Vec::new();
-        for (who, program) in self.servers() {
+        for (who, program) in self.options.servers() {
             running.push((who, Target::start(who, &program, cluster, &[]).await?));
         }
         let token = self.tokens.first().context("no tokens")?;
@@ -228,7 +241,7 @@ impl Course<'_> {
         let large = workload::large(plan);
         let end = tokio::time::Instant::now() + plan.singles;
         let Some(small) = self.rows.iter().find(|row| row.at == At::Simulator).cloned() else { return };
-        for (who, program) in self.servers() {
+        for (who, program) in self.options.servers() {
             say(&format!("bench: memory, starts, reloads: {}", who.name()));
             let single = Single { who, program: &program, cluster, tokens: self.tokens, plan };
             let all = match who {
@@ -266,6 +279,24 @@ impl Course<'_> {
             };
             say(&format!("bench: {what}"));
             let outcome = timeout(CROSSING, measured).await.unwrap_or_else(|_| Err(anyhow!("it took too long")));
+            self.failed(what, outcome);
+        }
+    }
+
+    /// Workspaces of a kcp: trees and long lists, what knowing many of them takes, and trees on a real kcp.
+    async fn workspaces(&mut self) {
+        let (program, plan) = (&self.options.kubeferry, &self.options.plan);
+        for what in ["trees of workspaces", "many known workspaces", "trees on a real kcp"] {
+            let measured = async {
+                match what {
+                    "trees of workspaces" => kcp::simulated(program, plan, self.report).await,
+                    "many known workspaces" => kcp::known(program, plan, self.report).await,
+                    _ if self.options.real => kcp::real(self.options, self.report).await,
+                    _ => Ok(()),
+                }
+            };
+            say(&format!("bench: {what}"));
+            let outcome = timeout(WORKSPACES, measured).await.unwrap_or_else(|_| Err(anyhow!("it took too long")));
             self.failed(what, outcome);
         }
     }

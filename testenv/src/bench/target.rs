@@ -37,6 +37,16 @@ pub struct Cluster {
     pub realm_ca_pem: String,
 }
 
+/// A workspace of a kcp for the peer, and whose it is.
+pub(super) struct KcpCluster {
+    /// With the workspace's path.
+    pub(super) server: String,
+    /// Its CA.
+    pub(super) ca_pem: String,
+    /// A token that it accepts.
+    pub(super) token: String,
+}
+
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -90,6 +100,26 @@ impl Target {
         let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
         let args = serve(address, config.display().to_string());
         Self::launch(Who::Ferry, program, folder, (address, args)).await
+    }
+
+    /// Starts kubernetes-mcp-server before a workspace of a kcp, whose tree it then reads, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not within a minute, with its log.
+    pub(super) async fn kcp_peer(program: &Path, cluster: &KcpCluster) -> anyhow::Result<Self> {
+        let who = Who::Peer;
+        let folder = files::folder(who.name())?;
+        let address: SocketAddr = ([127, 0, 0, 1], port::free()?).into();
+        let ca = files::write(&folder, "cluster-ca.pem", &cluster.ca_pem)?;
+        let user = serde_json::json!({"token": cluster.token});
+        let kubeconfig = files::write(&folder, "kubeconfig", &kubeconfig(&cluster.server, &ca, &user))?;
+        let text = format!(
+            "port = \"{}\"\nbind_address = \"127.0.0.1\"\nkubeconfig = \"{kubeconfig}\"\n\
+             cluster_provider_strategy = \"kcp\"\ntoolsets = [\"core\", \"kcp\"]\n",
+            address.port()
+        );
+        let args = vec!["--config".into(), files::write(&folder, "kubernetes-mcp-server.toml", &text)?];
+        Self::launch(who, program, folder, (address, args)).await
     }
 
     async fn launch(
@@ -212,14 +242,8 @@ fn arguments(
             serve(address, config)
         }
         Who::Peer => {
-            let kubeconfig = serde_json::json!({
-                "apiVersion": "v1", "kind": "Config", "current-context": NAME,
-                "clusters": [{"name": NAME, "cluster": {"server": cluster.url, "certificate-authority": ca}}],
-                "users": [{"name": NAME, "user": {}}],
-                "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
-            });
-            // JSON is YAML.
-            let kubeconfig = files::write(folder, "kubeconfig", &kubeconfig.to_string())?;
+            let user = serde_json::json!({});
+            let kubeconfig = files::write(folder, "kubeconfig", &kubeconfig(&cluster.url, &ca, &user))?;
             let text = format!(
                 "port = \"{}\"\nbind_address = \"127.0.0.1\"\nkubeconfig = \"{kubeconfig}\"\nrequire_oauth = true\n\
                  skip_jwt_verification = true\ncluster_auth_mode = \"passthrough\"\ntoolsets = [\"core\"]\n",
@@ -233,4 +257,15 @@ fn arguments(
 
 fn serve(address: SocketAddr, config: String) -> Vec<String> {
     vec!["serve".into(), "--listen".into(), address.to_string(), "--config".into(), config]
+}
+
+/// One context for `user` at `server`. JSON is YAML.
+fn kubeconfig(server: &str, ca_file: &str, user: &serde_json::Value) -> String {
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": NAME,
+        "clusters": [{"name": NAME, "cluster": {"server": server, "certificate-authority": ca_file}}],
+        "users": [{"name": NAME, "user": user}],
+        "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": NAME}}],
+    });
+    kubeconfig.to_string()
 }

@@ -41,12 +41,31 @@ pub struct Plan {
     pub exchanged: usize,
     /// Cold calls to each cluster of the real realms.
     pub legs: usize,
+    /// How many workspaces.
+    pub workspaces: Workspaces,
     /// Pods on the real API server.
     pub real_pods: usize,
     /// Rounds of cells that have not begun by then are left out.
     pub deadline: Duration,
     /// Time for all single numbers together; those that are not there by then are left out.
     pub singles: Duration,
+}
+
+/// How many workspaces a run makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Workspaces {
+    /// Workspaces in each of a tree of three levels.
+    pub fan: usize,
+    /// Workspaces in each level of the tree that is read in pages.
+    pub many: [usize; 3],
+    /// Parents whose children become known, and the children of each.
+    pub known: [usize; 2],
+    /// Callers who know all of them, after the first one.
+    pub further: usize,
+    /// Cold trees in a round.
+    pub cold: usize,
+    /// Teams of the organisation on the real kcp, two at least, and the workspaces in each.
+    pub real: [usize; 2],
 }
 
 /// What `scripts/bench` does.
@@ -64,6 +83,7 @@ pub const FULL: Plan = Plan {
     starts: 10,
     exchanged: 50,
     legs: 60,
+    workspaces: Workspaces { fan: 10, many: [25, 19, 20], known: [317, 316], further: 8, cold: 2, real: [9, 10] },
     real_pods: 1_000,
     deadline: Duration::from_secs(11 * 60),
     singles: Duration::from_secs(6 * 60),
@@ -93,6 +113,7 @@ pub const SMOKE: Plan = Plan {
     counted: 8,
     exchanged: 3,
     legs: 3,
+    workspaces: Workspaces { fan: 3, many: [6, 5, 4], known: [5, 40], further: 1, cold: 1, real: [2, 2] },
     starts: 1,
     ..QUICK
 };

@@ -60,6 +60,9 @@ struct Run {
     /// Measure on a real kube-apiserver too
     #[arg(long)]
     real: bool,
+    /// Measure nothing but workspaces of a kcp
+    #[arg(long)]
+    only_workspaces: bool,
     /// The results, a JSON file
     #[arg(long)]
     results: PathBuf,
@@ -98,7 +101,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             };
             let kubeferry = std::path::absolute(run.kubeferry)?;
             let peer = run.peer.map(std::path::absolute).transpose()?;
-            let options = Options { plan, kubeferry, peer, real: run.real, source: run.source, command: run.command };
+            let options = Options {
+                plan,
+                kubeferry,
+                peer,
+                real: run.real,
+                only_workspaces: run.only_workspaces,
+                command: run.command,
+                source: run.source,
+            };
             let report = bench::run(&options).await?;
             write(&run.results, &serde_json::to_string_pretty(&report)?)?;
             write(&run.page, &bench::markdown(&report))?;

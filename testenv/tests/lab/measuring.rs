@@ -43,6 +43,9 @@ async fn the_benchmark_measures_everything_and_writes_its_page() {
         "calls that failed during the reloads",
         "`tools/list`",
         "the same: time over that of the 5 calls",
+        "cold `kcp_workspace_tree`, the call",
+        "memory for 100,000 known workspaces",
+        "memory for each further caller who knows them",
     ] {
         let line = page.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}: {page}"));
         assert!(!line.contains("not measured"), "{line}");
@@ -54,6 +57,10 @@ async fn the_benchmark_measures_everything_and_writes_its_page() {
         "one caller, one cold cluster by `exchange`",
         "5 cold clusters of 3 realms at once",
         "tokens that are kept",
+        "workspaces by `kcp_workspace_tree`, page after page: not found",
+        "by `kcp_workspaces_list`, page after page: not found",
+        "most requests in flight for the cold tree",
+        "tokens of the largest page of these trees",
     ] {
         let line = page.lines().find(|line| line.contains(row)).unwrap_or_else(|| panic!("no {row}: {page}"));
         assert!(line.ends_with("| met |"), "{line}");

@@ -48,21 +48,21 @@ pub(in crate::bench) const CROSSING: &[Goal] = &[
     .because(what_there_was),
 ];
 
-const fn count(what: &'static str, wanted: f64, value: fn(&Report) -> Option<Spread>) -> Goal {
+pub(super) const fn count(what: &'static str, wanted: f64, value: fn(&Report) -> Option<Spread>) -> Goal {
     let why = |_: &Report| "other requests were counted".to_owned();
     Goal { what, bound: Bound::Exactly(wanted), unit: Unit::Count, value, why }
 }
 
-const fn shown(what: &'static str, unit: Unit, value: fn(&Report) -> Option<Spread>) -> Goal {
+pub(super) const fn shown(what: &'static str, unit: Unit, value: fn(&Report) -> Option<Spread>) -> Goal {
     Goal { what, bound: Bound::Shown, unit, value, why: |_| String::new() }
 }
 
-fn ferry(report: &Report, name: &str) -> Option<Spread> {
+pub(super) fn ferry(report: &Report, name: &str) -> Option<Spread> {
     report.number(name, Who::Ferry)
 }
 
 /// Combines two numbers round by round.
-fn rounds(report: &Report, one: &str, other: &str, combine: impl Fn(f64, f64) -> f64) -> Option<Spread> {
+pub(super) fn rounds(report: &Report, one: &str, other: &str, combine: impl Fn(f64, f64) -> f64) -> Option<Spread> {
     let values = |name: &str| report.numbers.get(&format!("{name}@{}", Who::Ferry.name()));
     let pairs = values(one)?.iter().zip(values(other)?);
     Spread::of(pairs.map(|(one, other)| combine(*one, *other)))
