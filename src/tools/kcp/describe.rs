@@ -121,11 +121,7 @@ async fn inside(client: &ClusterClient) -> Inside {
 }
 
 async fn both(client: &ClusterClient, address: String, way: Way, inside: Inside) -> Result<Facts, Failure> {
-    let access = match &inside.look {
-        Ok(Look::Children(_) | Look::Closed) => Entry::Yes,
-        Ok(Look::Refused) => Entry::No,
-        Err(_) => Entry::Unknown,
-    };
+    let access = access(&inside.look, inside.object.is_ok());
     if way.object().is_none() && inside.object.is_err() {
         // Nobody says anything of it: it is not there, or this caller may see nothing of it.
         match (access, inside.look.as_ref()) {
@@ -135,7 +131,6 @@ async fn both(client: &ClusterClient, address: String, way: Way, inside: Inside)
         }
     }
     let mut facts = Facts { address, way, access: Some(access), ..Facts::default() };
-    facts.cluster = client.logical_cluster().or_else(|| facts.way.cluster());
     facts.children = match &inside.look {
         Ok(Look::Children(children)) => Some((children.items.len(), children.cut)),
         Ok(Look::Closed | Look::Refused) | Err(_) => None,
@@ -143,9 +138,20 @@ async fn both(client: &ClusterClient, address: String, way: Way, inside: Inside)
     facts.unread.extend(inside.object.as_ref().err().map(|failure| part::unread("its LogicalCluster", failure)));
     facts.unread.extend(inside.serves.as_ref().err().map(|failure| part::unread("what it serves", failure)));
     facts.logical = inside.object.ok();
+    facts.cluster = facts.own_cluster().or_else(|| client.logical_cluster());
     facts.serves = inside.serves.ok();
     facts.authentication = Some(way::authentication(client, facts.kind().as_deref()).await);
     Ok(facts)
+}
+
+/// Who reads the LogicalCluster has entered, whatever was seen of the workspace before.
+fn access(look: &Result<Look, Failure>, read: bool) -> Entry {
+    match look {
+        _ if read => Entry::Yes,
+        Ok(Look::Children(_) | Look::Closed) => Entry::Yes,
+        Ok(Look::Refused) => Entry::No,
+        Err(_) => Entry::Unknown,
+    }
 }
 
 /// From inside to its parents, for a target that is given by its name: by its path, as its LogicalCluster says it, or else

@@ -33,6 +33,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Its logical cluster as it says it itself, or else as the object at the end of the whole way says it.
+    pub(super) fn own_cluster(&self) -> Option<LogicalCluster> {
+        let own = self.logical.as_ref().and_then(|own| own["metadata"]["annotations"]["kcp.io/cluster"].as_str());
+        let own = own.and_then(|name| LogicalCluster::parse(name).ok());
+        own.or_else(|| self.way.cluster().filter(|_| self.way.arrives()))
+    }
+
     /// Its type with its path, as `root:universal`.
     pub(super) fn kind(&self) -> Option<String> {
         let of_object = self.way.object().and_then(|object| {
@@ -97,5 +104,30 @@ impl Serves {
         let from = from.into_iter().take(GROUPS).collect();
         let unknown = resources.iter().any(|resource| resource.origin == Origin::Unknown);
         Self { kinds: resources.len(), from, more, missing: found.missing().filter(|_| unknown).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::way::{Step, Way};
+    use super::Facts;
+    use crate::model::LogicalCluster;
+
+    #[test]
+    fn the_end_of_half_a_way_is_another_workspace() {
+        let root = Step { name: "root".into(), cluster: LogicalCluster::parse("root").ok() };
+        let half = Way { steps: vec![root], ..Way::default() };
+        let mut facts = Facts { way: half, ..Facts::default() };
+        assert_eq!(facts.own_cluster(), None);
+        facts.logical = Some(json!({"metadata": {"annotations": {"kcp.io/cluster": "abc"}}}));
+        assert_eq!(facts.own_cluster().unwrap().as_str(), "abc");
+        facts.logical = None;
+        facts.way.step("team", json!({"spec": {"cluster": "def"}}));
+        assert_eq!(facts.own_cluster().unwrap().as_str(), "def");
+        let top = Step { name: "root".into(), cluster: LogicalCluster::parse("root").ok() };
+        facts.way = Way { steps: vec![top], whole: true, ..Way::default() };
+        assert_eq!(facts.own_cluster().unwrap().as_str(), "root");
     }
 }

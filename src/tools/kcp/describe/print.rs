@@ -82,8 +82,7 @@ fn crumbs(facts: &Facts) -> String {
     let first = shown.next();
     let Some(first) = first else { return "not known: you cannot read its parents".to_owned() };
     let path = shown.fold(first, |path, step| format!("{path} > {step}"));
-    // The object at the end is there when all of the way was read.
-    if facts.way.object().is_some() || facts.way.whole { path } else { format!("{path} > … which you cannot read") }
+    if facts.way.arrives() { path } else { format!("{path} > … which you cannot read") }
 }
 
 /// Each workspace on the way, with its address: by path below `root`, or else by name.

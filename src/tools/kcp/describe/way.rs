@@ -89,6 +89,11 @@ impl Way {
         self.object.as_ref()
     }
 
+    /// True when its end is the workspace itself, and not the last of its parents that may be read.
+    pub(super) fn arrives(&self) -> bool {
+        self.whole || self.object.is_some()
+    }
+
     /// The logical cluster at its end.
     pub(super) fn cluster(&self) -> Option<LogicalCluster> {
         self.steps.last().and_then(|step| step.cluster.clone())
