@@ -85,17 +85,19 @@ fn crumbs(facts: &Facts) -> String {
     if facts.way.arrives() { path } else { format!("{path} > … which you cannot read") }
 }
 
-/// Each workspace on the way, with its address: by path below `root`, or else by name.
+/// Each workspace on the way, with its address: by path below `root`, or else by name; one that has no logical cluster, as a
+/// mount, at the end of the way by the address that led there.
 fn places(facts: &Facts) -> Vec<(&Step, String)> {
     let kcp = facts.address.split(':').next().unwrap_or_default();
     let steps = &facts.way.steps;
     let by_path = steps.first().is_some_and(|step| step.name == "root");
     let mut path = String::new();
     let mut all = Vec::new();
-    for step in steps {
+    for (at, step) in steps.iter().enumerate() {
         path = if path.is_empty() { step.name.clone() } else { format!("{path}:{}", step.name) };
         let address = match (&step.cluster, by_path) {
             (Some(cluster), false) => format!("{kcp}:{cluster}"),
+            (None, _) if at + 1 == steps.len() && facts.way.arrives() => facts.address.clone(),
             _ => format!("{kcp}:{path}"),
         };
         all.push((step, address));
@@ -146,4 +148,30 @@ pub(super) fn structured(facts: &Facts, now: Timestamp) -> Value {
         "authentication": facts.authentication,
         "unread": facts.unread,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{crumbs, places};
+    use crate::tools::kcp::describe::facts::Facts;
+    use crate::tools::kcp::describe::way::Way;
+
+    #[test]
+    fn a_mount_has_the_address_that_led_there() {
+        let mount = json!({"spec": {"mount": {"ref": {"kind": "KubeCluster", "name": "edge"}}}});
+        for object in [mount, json!({"spec": {}, "status": {"phase": "Scheduling"}})] {
+            let mut way = Way::default();
+            way.step("edge", object);
+            let facts = Facts { address: "kcp-eu:2abc:edge".into(), way, ..Facts::default() };
+            assert_eq!(places(&facts)[0].1, "kcp-eu:2abc:edge");
+            assert_eq!(crumbs(&facts), "edge (kcp-eu:2abc:edge)");
+        }
+        let mut way = Way::default();
+        way.step("root", json!({"spec": {"cluster": "root"}}));
+        way.step("team", json!({"spec": {"cluster": "def"}}));
+        let facts = Facts { address: "kcp-eu:def".into(), way, ..Facts::default() };
+        assert_eq!(crumbs(&facts), "root (kcp-eu:root) > team (kcp-eu:root:team, def)");
+    }
 }
