@@ -274,19 +274,8 @@ fn nobody(wanted: &Wanted, found: &Found, exports: &Part<Export>) -> Vec<Cause> 
         let next = format!("to use it here as well, create an APIBinding to {} of this workspace", export.name());
         Cause::new("offered_not_bound", what, "workspace admin", next)
     }));
-    // One that is not bound and names no resource may be meant for this kind.
-    let silent = |binding: &&Binding| !binding.is_bound() && binding.missing().is_empty();
-    for binding in found.bindings.items().iter().filter(silent).take(NAMED) {
-        let what = format!(
-            "binding {} (export {}, phase {}) is not bound and names no kinds: it may be meant for this one",
-            binding.name(),
-            binding.export(),
-            binding.phase()
-        );
-        let cause = Cause::new("binding_unclear", what, "workspace admin", "look at its conditions with show=bindings");
-        let said: Vec<String> = binding.troubles().iter().map(|(_, condition)| condition.evidence()).collect();
-        causes.push(Cause { evidence: Some(said.join("; ")).filter(|text| !text.is_empty()), ..cause });
-    }
+    let unclear: Vec<&Binding> = found.bindings.items().iter().filter(|binding| is_unclear(binding, found)).collect();
+    causes.extend(unclear.iter().take(NAMED).map(|binding| of_unclear(binding)));
     if !found.bindings.is_whole() {
         let what = "whether a binding is to bring it cannot be told".to_owned();
         let next = "give you get and list on apibindings.apis.kcp.io, or look for you";
@@ -294,15 +283,45 @@ fn nobody(wanted: &Wanted, found: &Found, exports: &Part<Export>) -> Vec<Cause> 
         return causes;
     }
     let and = if found.crds.is_whole() { " and no CRD here defines it" } else { "" };
+    // What is bound and well is served, under all of its names: only the others can hide a kind.
+    let (code, what) = if unclear.is_empty() {
+        ("not_bound", format!("no APIBinding here brings it{and}"))
+    } else {
+        let count = unclear.len();
+        let hedge = format!("no APIBinding here is known to bring it{and}; that of {count} is not clear");
+        ("perhaps_not_bound", format!("{hedge}. What is not served is known by its plural only, as plural.group"))
+    };
     causes.push(Cause::new(
-        "not_bound",
-        format!("no APIBinding here brings it{and}"),
+        code,
+        what,
         "workspace admin",
         "create an APIBinding to the export that offers it, with the verb bind on that apiexport, which the export owner grants. \
          A 403 \"no permission to bind\" says that the right, the export or its workspace is missing, and not which of them: even \
          an administrator of kcp gets the same",
     ));
     causes
+}
+
+/// kcp stops at the first conflict and at the first schema that is missing: it names what lacks there, and nothing of what the
+/// export has after it.
+fn is_unclear(binding: &Binding, found: &Found) -> bool {
+    let serves = |name: &str| found.kinds.iter().any(|kind| kind.qualified() == name);
+    !binding.is_bound()
+        || binding.troubles().iter().any(|(trouble, _)| *trouble != Trouble::Claims)
+        || binding.resources().any(|name| !serves(&name))
+}
+
+fn of_unclear(binding: &Binding) -> Cause {
+    let what = format!(
+        "binding {} (export {}, phase {}) is not well, and need not name all that it lacks: it may be meant for this one",
+        binding.name(),
+        binding.export(),
+        binding.phase()
+    );
+    let said: Vec<String> = binding.troubles().iter().map(|(_, condition)| condition.evidence()).collect();
+    let next = "mend what the evidence says; show=bindings lists the conditions";
+    let cause = Cause::new("binding_unclear", what, "workspace admin", next);
+    Cause { evidence: Some(said.join("; ")).filter(|text| !text.is_empty()), ..cause }
 }
 
 /// A name for a row: the resource's kinds of trouble.

@@ -71,7 +71,7 @@ fn each_cause_of_a_binding_has_its_answer() {
         ("bolts", true, "export_deleted", "still served"),
         ("services", true, "", "services (Service) is served here in v1, from export root:providers:widgets:services"),
         ("configmaps", true, "", "built in"),
-        ("cars", false, "not_bound", "no APIBinding here brings it and no CRD here defines it"),
+        ("cars", false, "binding_unclear", "no APIBinding here is known to bring it and no CRD here defines it"),
     ] {
         let answer = ask(&found, kind, None);
         let text = answer.print();
@@ -120,7 +120,7 @@ fn another_version_and_a_young_binding_are_told() {
 fn what_may_not_be_read_is_never_absent() {
     let found = Found { bindings: Part::Unread("you cannot read apibindings here".into()), ..found(false) };
     let answer = ask(&found, "cars", None);
-    assert_eq!(codes(&answer), ["bindings_unread"]);
+    assert_eq!(codes(&answer), ["bindings_unread"], "nothing is known of bindings that were not read");
     assert!(answer.print().contains("not known: you cannot read apibindings here"), "{}", answer.print());
     let answer = ask(&found, "Widget", None);
     assert!(answer.served && answer.verdict.ends_with("from where cannot be told"), "{}", answer.verdict);
@@ -137,6 +137,36 @@ fn an_export_of_the_workspace_itself_is_named() {
     let export =
         json!({"metadata": {"name": "cars"}, "spec": {"resources": [{"group": "lab.example", "name": "cars"}]}});
     let exports = Part::Read { items: vec![serde_json::from_value(export).unwrap()], cut: false };
-    let answer = explain(&Wanted::parse("Car", None).unwrap(), &found(false), &exports, later(10));
+    let answer = explain(&Wanted::parse("Car", None).unwrap(), &well(), &exports, later(10));
     assert_eq!(codes(&answer), ["offered_not_bound", "not_bound"]);
+}
+
+/// The same workspace without the bindings that are not well.
+fn well() -> Found {
+    let mut found = found(false);
+    let Part::Read { items, .. } = &mut found.bindings else { unreachable!("it was read") };
+    items.retain(|binding| binding.troubles().is_empty() && !binding.name().contains(".kcp.io"));
+    found
+}
+
+#[test]
+fn a_binding_that_is_not_well_may_bring_more_than_it_names() {
+    // kcp stopped at gadgets: that the export has gears, too, shows nowhere.
+    let found = found(false);
+    for kind in ["Gear", "gears.lab.example", "gr"] {
+        let answer = ask(&found, kind, None);
+        let codes = codes(&answer);
+        assert_eq!(codes.last(), Some(&"perhaps_not_bound"), "{kind}");
+        assert!(codes[..codes.len() - 1].iter().all(|code| *code == "binding_unclear"), "{kind}: {codes:?}");
+        let text = answer.print();
+        assert!(text.contains("binding gadgets (export root:providers:widgets:gadgets, phase Binding)"), "{text}");
+        assert!(text.contains("evidence: Ready=False") && text.contains("NamingConflicts: Unable to bind"), "{text}");
+    }
+    for kind in ["Gear", "gears.lab.example", "gr"] {
+        assert_eq!(codes(&ask(&well(), kind, None)), ["not_bound"], "{kind}");
+    }
+    // Bound, and not served: nothing knows its short names.
+    let mut stale = well();
+    stale.kinds = stale.kinds.iter().filter(|kind| kind.plural != "widgets").cloned().collect();
+    assert_eq!(codes(&ask(&stale, "wd", None)), ["binding_unclear", "perhaps_not_bound"]);
 }
