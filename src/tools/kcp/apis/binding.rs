@@ -60,6 +60,8 @@ struct Bound {
 pub(super) enum Trouble {
     /// A CustomResourceDefinition of the workspace has the same name.
     Crd(String),
+    /// Another name of a kind of the export is one of what is named here, as `CRD gears.example.io`; kcp says not whose name.
+    Clash(String),
     /// Resources, each with the binding that has it; without one a CRD has it.
     Taken(BTreeMap<String, Option<String>>),
     /// The export names a schema that is not there.
@@ -145,15 +147,20 @@ impl Trouble {
         let Condition { kind, reason, message, .. } = condition;
         let quoted = |before: &str| message.split_once(before)?.1.split_once('"').map(|(name, _)| line(name));
         match reason.as_str() {
-            "NamingConflicts" => match (quoted("CustomResourceDefinition \""), taken(message)) {
-                (Some(name), _) => Self::Crd(name),
-                (None, Some(taken)) => match taken.first_key_value() {
-                    // Which of the two messages it is depends on how long the CRD was there.
-                    Some((name, None)) if taken.len() == 1 => Self::Crd(name.clone()),
-                    Some(_) | None => Self::Taken(taken),
-                },
-                (None, None) => Self::Other,
-            },
+            "NamingConflicts" => {
+                let (crd, binding) = (quoted("CustomResourceDefinition \""), quoted("with APIBinding \""));
+                match (crd, binding, taken(message)) {
+                    (Some(crd), ..) if has_plural_of(&crd, message) => Self::Crd(crd),
+                    (Some(crd), ..) => Self::Clash(format!("CRD {crd}")),
+                    (None, Some(binding), _) => Self::Clash(format!("binding {binding}")),
+                    (None, None, Some(taken)) => match taken.first_key_value() {
+                        // Which of the two messages it is depends on how long the CRD was there.
+                        Some((name, None)) if taken.len() == 1 => Self::Crd(name.clone()),
+                        Some(_) | None => Self::Taken(taken),
+                    },
+                    (None, None, None) => Self::Other,
+                }
+            }
             "APIExportNotFound" => Self::NoExport,
             "WaitingForEstablished" => {
                 let names = message.split_once("established: ").map_or("", |(_, names)| names);
@@ -175,7 +182,7 @@ impl Trouble {
             Self::Taken(taken) => taken.keys().cloned().collect(),
             Self::NoSchema(schema) => of_schema(schema).into_iter().collect(),
             Self::Waiting(schemas) => schemas.iter().filter_map(|schema| of_schema(schema)).collect(),
-            Self::NoExport | Self::BadExport | Self::Claims | Self::Other => Vec::new(),
+            Self::Clash(_) | Self::NoExport | Self::BadExport | Self::Claims | Self::Other => Vec::new(),
         }
     }
 
@@ -183,6 +190,7 @@ impl Trouble {
     pub(super) fn words(&self, condition: &Condition) -> String {
         match self {
             Self::Crd(name) => format!("the CRD {name} here has the same name"),
+            Self::Clash(with) => format!("a name of it clashes with the {with} here"),
             Self::Taken(taken) => {
                 let each = taken.iter().map(|(resource, by)| match by {
                     Some(by) => format!("{resource} is bound by {by} already"),
@@ -196,6 +204,12 @@ impl Trouble {
             Self::BadExport | Self::Claims | Self::Other => condition.said(),
         }
     }
+}
+
+/// True when the plural that is refused is that of the CRD itself: kcp refuses for singulars, short names and kinds as well.
+fn has_plural_of(crd: &str, message: &str) -> bool {
+    let refused = message.split_once("spec.names.plural=").and_then(|(_, rest)| rest.split_whitespace().next());
+    refused.is_some_and(|plural| crd.split_once('.').is_some_and(|(own, _)| own == plural))
 }
 
 /// `widgets.example.io` of `v1.widgets.example.io`; `services` of `v1.services.core`, as schemas of the core group are named.
@@ -259,6 +273,28 @@ pub(super) mod tests {
         let core = binding("services");
         assert!(core.brings("services", "") && !core.brings("services", "lab.example"));
         assert_eq!(core.export(), "root:providers:widgets:services");
+    }
+
+    #[test]
+    fn a_conflict_of_other_names_names_no_resource() {
+        let of = |message: &str| {
+            let status = json!({"status": {"conditions": [
+                {"type": "BindingUpToDate", "status": "False", "reason": "NamingConflicts", "message": message}]}});
+            let binding: Binding = serde_json::from_value(status).unwrap();
+            (binding.troubles()[0].0.clone(), binding.missing())
+        };
+        let with_crd =
+            "Unable to bind APIs: naming conflict with CustomResourceDefinition \"gears.lab.example\": spec.names.";
+        let (same, missing) = of(&format!("{with_crd}plural=gears is forbidden"));
+        assert_eq!((same, missing), (Trouble::Crd("gears.lab.example".into()), vec!["gears.lab.example".to_owned()]));
+        for name in ["singular=gear", "shortNames=[gr]", "kind=Gear", "plural=gr"] {
+            let (clash, missing) = of(&format!("{with_crd}{name} is forbidden"));
+            assert_eq!(clash, Trouble::Clash("CRD gears.lab.example".into()), "{name}");
+            assert_eq!(missing, Vec::<String>::new(), "{name}");
+        }
+        let with_binding = "Unable to bind APIs: naming conflict with APIBinding \"one\" bound to APIExport root:p:one: \
+                            spec.names.singular=gear is forbidden";
+        assert_eq!(of(with_binding), (Trouble::Clash("binding one".into()), vec![]));
     }
 
     #[test]

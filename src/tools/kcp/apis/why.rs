@@ -170,6 +170,14 @@ fn of_trouble(binding: &Binding, brings: bool, trouble: &Trouble, now: Timestamp
             admin,
             format!("delete the CRD {crd}, with all of its objects, or else the binding {name}"),
         ),
+        Trouble::Clash(with) => Cause::new(
+            "name_clash",
+            format!(
+                "binding {name} (export {export}) cannot bind, because a name of one of its kinds clashes with the {with} of this workspace"
+            ),
+            admin,
+            format!("delete the {with}, with all objects of its kinds, or else the binding {name}"),
+        ),
         Trouble::Taken(taken) => {
             let mut others: Vec<String> = taken.values().flatten().cloned().collect();
             others.dedup();
