@@ -185,8 +185,7 @@ fn bindings_table(bindings: &[Binding]) -> Table {
         let mut resources: Vec<String> = binding.resources().chain(binding.missing()).collect();
         resources.sort();
         resources.dedup();
-        let claims = binding.claims().into_iter().map(|claim| format!("{} {}", claim.resource, claim.state.word()));
-        let claims = claims.collect::<Vec<_>>().join(", ");
+        let claims = claims::words(&binding.claims());
         vec![binding.name(), binding.export(), binding.phase(), resources.join(", "), why::words(binding), claims]
     };
     let columns =

@@ -261,8 +261,9 @@ fn of_claims(binding: &Binding) -> Vec<Cause> {
         );
         (!resources.is_empty()).then(|| Cause::new(code, what, "workspace admin", next))
     };
-    let set =
-        |state: &str| format!("to allow it, set state: {state} for it in spec.permissionClaims of binding {name}");
+    let set = |state: &str| {
+        format!("to allow it, set state: {state} for it, with these verbs, in spec.permissionClaims of binding {name}")
+    };
     let difference = "spec.permissionClaims lacks what status.exportPermissionClaims asks; no condition says so";
     let pending = cause("claims_pending", &pending, "which nobody accepted or rejected", set("Accepted"));
     let pending = pending.map(|cause| Cause { evidence: Some(difference.to_owned()), ..cause });
