@@ -44,6 +44,23 @@ pub(super) struct Args {
     text: Option<String>,
 }
 
+impl Args {
+    fn given(self) -> Self {
+        Self {
+            kind: given(self.kind),
+            api_version: given(self.api_version),
+            show: given(self.show),
+            group: given(self.group),
+            text: given(self.text),
+        }
+    }
+}
+
+/// An argument, unless it is blank: clients send that for what they leave out.
+pub(super) fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
 impl Tool for ApisList {
     const SPEC: Spec = Spec {
         name: "kcp_apis_list",
@@ -59,6 +76,7 @@ impl Tool for ApisList {
     type Args = Args;
 
     async fn call(&self, cx: &Cx, client: &ClusterClient, args: Args) -> Result<Output, Failure> {
+        let args = args.given();
         let show = Show::parse(args.show.as_deref())?;
         if let Some(kind) = &args.kind {
             let wanted = Wanted::parse(kind, args.api_version.as_deref())?;
@@ -142,7 +160,9 @@ impl Filter {
     fn read(group: Option<String>, text: Option<String>) -> Result<Self, Failure> {
         let group = group.map(|group| if group == "core" { String::new() } else { group });
         if let Some(group) = &group {
-            names::group(group).map_err(|error| Failure::arguments(error.to_string()))?;
+            names::group(group).map_err(|error| {
+                Failure::arguments(error.to_string()).hint("Write it as example.io, or core for the core group")
+            })?;
         }
         if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT) {
             return Err(Failure::arguments(format!("text is longer than {MAX_TEXT} bytes")));
@@ -210,7 +230,9 @@ fn table(columns: &[(&str, i32)], rows: impl Iterator<Item = Vec<String>>) -> Ta
 
 #[cfg(test)]
 mod tests {
-    use super::{Filter, Show, binding, bindings_table};
+    use serde_json::json;
+
+    use super::{Args, Filter, Show, binding, bindings_table};
 
     #[test]
     fn bindings_are_one_row_each() {
@@ -233,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_blank_is_left_out() {
+        let blank = json!({"kind": "", "apiVersion": " ", "show": "", "group": "", "text": "\t"});
+        let args = serde_json::from_value::<Args>(blank).unwrap().given();
+        assert!(args.kind.is_none() && args.api_version.is_none() && args.show.is_none());
+        assert!(args.group.is_none() && args.text.is_none());
+        let args = json!({"kind": "Widget", "apiVersion": "v1", "show": "bindings", "group": "core", "text": "x"});
+        let args = serde_json::from_value::<Args>(args).unwrap().given();
+        assert_eq!((args.kind.as_deref(), args.api_version.as_deref()), (Some("Widget"), Some("v1")));
+        assert_eq!(args.show.as_deref(), Some("bindings"));
+        assert_eq!((args.group.as_deref(), args.text.as_deref()), (Some("core"), Some("x")));
+    }
+
+    #[test]
     fn rows_are_narrowed_by_group_and_text() {
         let cells = |resources: &str| vec![resources.to_owned(), "Name".to_owned()];
         let fits = |group: Option<&str>, text: Option<&str>, resources: &str| {
@@ -241,7 +276,8 @@ mod tests {
         assert!(fits(Some("core"), None, "services") && !fits(Some("core"), None, "widgets.lab.example"));
         assert!(fits(Some("lab.example"), None, "services, widgets.lab.example"));
         assert!(fits(None, Some("NAME"), "x") && !fits(None, Some("other"), "x"));
-        assert!(Filter::read(Some("../x".into()), None).is_err());
+        let refused = Filter::read(Some("../x".into()), None).err().unwrap();
+        assert!(refused.hint.unwrap().contains("core for the core group"));
         assert!(Filter::read(None, Some("x".repeat(300))).is_err());
         assert!(Show::parse(Some("all")).is_err() && Show::parse(None).is_ok());
     }

@@ -17,7 +17,7 @@ mod print;
 mod state;
 mod way;
 
-use super::apis::Found;
+use super::apis::{Found, given};
 use super::part;
 use super::place::{Here, outside};
 use facts::{Facts, Serves};
@@ -49,7 +49,7 @@ impl Tool for WorkspaceDescribe {
 
     async fn call(&self, _cx: &Cx, client: &ClusterClient, args: Args) -> Result<Output, Failure> {
         let now = Timestamp::now();
-        let facts = match args.name {
+        let facts = match given(args.name) {
             Some(name) => child(client, &name).await?,
             None => itself(client).await?,
         };
