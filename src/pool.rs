@@ -184,6 +184,7 @@ impl Pool {
         let sender =
             Arc::new(Sender { upstream, transport, credential, renewed, compiled, caches, permit, deadline, call });
         let client = ClusterClient::bind(sender, Arc::clone(&self.caches));
+        client.admit().await?;
         self.prove(&proven, &client).await?;
         client.settle().await
     }

@@ -66,8 +66,8 @@ impl ClusterClient {
         Self { sender, caches, target, prefix, resolved_again, canonical, claimed: None, entered }
     }
 
-    /// Goes to the place itself: resolves a path, unless the operator trusts paths, and asks the rules of the policy that
-    /// want to know the path.
+    /// Goes to the place itself: resolves a path, unless the operator trusts paths. The rules of the policy were asked before
+    /// ([`ClusterClient::admit`]).
     pub(super) async fn settle(self) -> Result<Self, Failure> {
         if let Place::Path(path) = &self.target.place {
             let prefix: Arc<str> = match self.target.cluster.paths {
@@ -75,12 +75,6 @@ impl ClusterClient {
                 PathTrust::Resolve => place::prefix(&self.resolve(path, false).await?).into(),
             };
             self.set_prefix(prefix);
-        }
-        if self.sender.permit.waits_for_path() {
-            self.entered.store(false, Ordering::Relaxed);
-            let entered = self.enter().await;
-            self.caches.metrics.decision(entered.as_ref().map_or_else(|refusal| refusal.code, |()| "allowed"));
-            entered?;
         }
         Ok(self)
     }

@@ -244,6 +244,7 @@ scenarios! {
     ];
     policy_rules: [
         a_rule_denies_a_workspace_however_it_is_named,
+        what_lies_in_a_denied_workspace_is_not_looked_for,
         without_such_a_rule_a_name_is_not_looked_at,
         a_list_of_workspaces_admits_no_other,
         what_a_workspace_says_of_its_own_path_is_no_proof,

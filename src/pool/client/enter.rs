@@ -8,10 +8,55 @@
 use std::sync::atomic::Ordering;
 
 use super::ClusterClient;
-use crate::model::{Failure, FailureKind, LogicalCluster, PathTrust, WorkspacePath};
+use crate::model::{Failure, FailureKind, LogicalCluster, PathTrust, Place, WorkspacePath};
 use crate::pool::place;
 
 impl ClusterClient {
+    /// Asks the rules about the target itself where its address does not tell the path, before anything else is sent
+    /// there or resolved. Of a path that begins with a logical cluster name only that one is asked where it is: the rest are
+    /// names, which are what they say.
+    ///
+    /// # Errors
+    /// As [`ClusterClient::enter`].
+    pub(in crate::pool) async fn admit(&self) -> Result<(), Failure> {
+        if !self.sender.permit.waits_for_path() {
+            return Ok(());
+        }
+        let entered = self.admitted().await.map_err(|failure| self.named(failure));
+        self.caches.metrics.decision(entered.as_ref().map_or_else(|refusal| refusal.code, |()| "allowed"));
+        entered
+    }
+
+    async fn admitted(&self) -> Result<(), Failure> {
+        let names = match &self.target.place {
+            Place::Path(path) => path.as_str().split_once(':').map(|(_, names)| names),
+            Place::Name(_) | Place::Whole => None,
+        };
+        let path = self.look_up_path().await?.and_then(|first| match names {
+            // One that is too deep is not known.
+            Some(names) => first.below(names).ok(),
+            None => Some(first),
+        });
+        self.sender.permit.enter(path.as_ref())?;
+        if let Some(path) = path {
+            let _first = self.canonical.set(path);
+        }
+        Ok(())
+    }
+
+    /// Asks the rules whether the workspace at `path` may be entered, before anybody walks there.
+    ///
+    /// # Errors
+    /// When a rule denies it.
+    pub(super) fn ask_about(&self, path: &WorkspacePath) -> Result<(), Failure> {
+        let permit = &self.sender.permit;
+        if !permit.asks_path() {
+            return Ok(());
+        }
+        let path = self.below(path).or_else(|| Some(path.clone()).filter(WorkspacePath::is_from_root));
+        permit.enter(path.as_ref()).map_err(|failure| self.named(failure))
+    }
+
     /// Asks the rules, once in the life of a client, before its first request to a place of which the permit knew no path.
     ///
     /// # Errors

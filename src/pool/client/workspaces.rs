@@ -36,7 +36,7 @@ impl ClusterClient {
     }
 
     /// The canonical path of what is at `path`, when that is below this client's own place as it was written.
-    fn below(&self, path: &WorkspacePath) -> Option<WorkspacePath> {
+    pub(super) fn below(&self, path: &WorkspacePath) -> Option<WorkspacePath> {
         let own = match &self.target.place {
             Place::Name(name) => name.as_str(),
             Place::Path(path) => path.as_str(),
@@ -64,8 +64,10 @@ impl ClusterClient {
     /// The logical cluster at `path` in this kcp, found as every path is: never through a mount.
     ///
     /// # Errors
-    /// When a workspace on the way cannot be read, is not there, is a mount or not ready.
+    /// When a rule of the policy denies it: then nothing is sent. When a workspace on the way cannot be read, is not there,
+    /// is a mount or not ready.
     pub async fn find(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
+        self.ask_about(path)?;
         self.resolve(path, false).await
     }
 

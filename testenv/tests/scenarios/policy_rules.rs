@@ -120,6 +120,39 @@ pub async fn a_rule_denies_a_workspace_however_it_is_named(scene: &Scene) -> any
     Ok(())
 }
 
+/// The way to what a rule denies is not walked: who asks for it learns nothing of what is in a denied workspace.
+pub async fn what_lies_in_a_denied_workspace_is_not_looked_for(scene: &Scene) -> anyhow::Result<()> {
+    let ferry = ruled(scene, NO_TEAM_A).await?;
+    let alice = person(scene, &ferry, "alice").await?;
+    let team_a = scene.world.logical_cluster("root:org:team-a");
+    let tap = &scene.world.kcp.tap;
+    scene.clear();
+    let mut said = Vec::new();
+    for child in ["below", "of-nobody"] {
+        let refused = denied(&alice, json!({"cluster": format!("kcp-eu:{team_a}:{child}")}), "no-team-a").await?;
+        assert!(!refused.contains("not known"), "alice can read where it is: {refused}");
+        said.push(refused.replace(child, "CHILD"));
+    }
+    assert_eq!(said[0], said[1]);
+    let elsewhere = paths(tap).into_iter().find(|path| path.contains(&team_a) && !path.ends_with(LOGICAL_CLUSTER));
+    assert_eq!(elsewhere, None, "it was only asked where it is");
+
+    let org = scene.world.logical_cluster("root:org");
+    // So that the rest of the call has nothing to look up.
+    good(&alice, "kcp_workspace_tree", json!({"cluster": format!("kcp-eu:{org}"), "depth": 1})).await?;
+    scene.clear();
+    for start in ["root:org".to_owned(), org] {
+        for under in ["team-a", "team-a:below", "team-a/of-nobody"] {
+            let question = json!({"cluster": format!("kcp-eu:{start}"), "under": under});
+            let refused = bad(&alice, "kcp_workspace_tree", question).await?;
+            assert!(refused.text.contains("rule no-team-a "), "{start} {under}: {}", refused.text);
+        }
+    }
+    let asked = paths(tap).into_iter().find(|path| path.contains("/team-a") || path.contains(&team_a));
+    assert_eq!(asked, None, "the names say where it is");
+    Ok(())
+}
+
 /// Who has no rule about workspaces pays nothing: a name is used as it is.
 pub async fn without_such_a_rule_a_name_is_not_looked_at(scene: &Scene) -> anyhow::Result<()> {
     let rules = "[[policy.rules]]\nname = \"not-for-carol\"\n\
