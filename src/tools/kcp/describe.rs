@@ -146,8 +146,10 @@ async fn both(client: &ClusterClient, address: String, way: Way, inside: Inside)
 
 /// Who reads the LogicalCluster has entered, whatever was seen of the workspace before.
 fn access(look: &Result<Look, Failure>, read: bool) -> Entry {
+    if read {
+        return Entry::Yes;
+    }
     match look {
-        _ if read => Entry::Yes,
         Ok(Look::Children(_) | Look::Closed) => Entry::Yes,
         Ok(Look::Refused) => Entry::No,
         Err(_) => Entry::Unknown,

@@ -117,17 +117,18 @@ mod tests {
 
     #[test]
     fn the_end_of_half_a_way_is_another_workspace() {
-        let root = Step { name: "root".into(), cluster: LogicalCluster::parse("root").ok() };
-        let half = Way { steps: vec![root], ..Way::default() };
-        let mut facts = Facts { way: half, ..Facts::default() };
+        let root = || Step { name: "root".into(), cluster: LogicalCluster::parse("root").ok() };
+        let mut facts = Facts::default();
+        facts.way.steps.push(root());
         assert_eq!(facts.own_cluster(), None);
         facts.logical = Some(json!({"metadata": {"annotations": {"kcp.io/cluster": "abc"}}}));
         assert_eq!(facts.own_cluster().unwrap().as_str(), "abc");
         facts.logical = None;
         facts.way.step("team", json!({"spec": {"cluster": "def"}}));
         assert_eq!(facts.own_cluster().unwrap().as_str(), "def");
-        let top = Step { name: "root".into(), cluster: LogicalCluster::parse("root").ok() };
-        facts.way = Way { steps: vec![top], whole: true, ..Way::default() };
+        facts.way = Way::default();
+        facts.way.steps.push(root());
+        facts.way.whole = true;
         assert_eq!(facts.own_cluster().unwrap().as_str(), "root");
     }
 }
