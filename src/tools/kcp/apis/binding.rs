@@ -175,8 +175,15 @@ impl Trouble {
         }
     }
 
+    /// Of resources that others have only those that `asked` fits, if there are any.
+    pub(super) fn of(&self, asked: &dyn Fn(&str) -> bool) -> Self {
+        let Self::Taken(taken) = self else { return self.clone() };
+        let of: BTreeMap<_, _> = taken.clone().into_iter().filter(|(resource, _)| asked(resource)).collect();
+        Self::Taken(if of.is_empty() { taken.clone() } else { of })
+    }
+
     /// The resources that it names.
-    fn resources(&self) -> Vec<String> {
+    pub(super) fn resources(&self) -> Vec<String> {
         match self {
             Self::Crd(name) => vec![name.clone()],
             Self::Taken(taken) => taken.keys().cloned().collect(),

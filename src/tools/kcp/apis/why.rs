@@ -1,5 +1,7 @@
 //! Why a kind is here, or is not: each cause with what shows it, the next step, and who can take it.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -91,12 +93,12 @@ pub(super) fn explain(wanted: &Wanted, found: &Found, exports: &Part<Export>, no
     if here.is_empty() {
         causes.extend(meant.iter().map(|resource| other_version(resource)));
     }
+    let asked =
+        |resource: &str| wanted.is_resource(resource) || meant.iter().any(|meant| meant.kind.qualified() == resource);
     for binding in found.bindings.items() {
         let brings = meant.iter().any(|resource| binding.brings(&resource.kind.plural, &resource.kind.group));
-        let lacks = binding.missing().iter().any(|resource| wanted.is_resource(resource))
-            || meant.iter().any(|resource| binding.missing().contains(&resource.kind.qualified()));
-        if brings || lacks {
-            causes.extend(of_binding(binding, brings, now));
+        if brings || binding.missing().iter().any(|resource| asked(resource)) {
+            causes.extend(of_binding(binding, brings, &asked, now));
         }
     }
     if meant.is_empty() {
@@ -145,10 +147,11 @@ fn other_version(resource: &Resource<'_>) -> Cause {
 }
 
 /// What a binding says of a resource that it brings, or would bring.
-fn of_binding(binding: &Binding, brings: bool, now: Timestamp) -> Vec<Cause> {
+fn of_binding(binding: &Binding, brings: bool, asked: &dyn Fn(&str) -> bool, now: Timestamp) -> Vec<Cause> {
     let mut causes: Vec<Cause> = Vec::new();
     for (trouble, condition) in binding.troubles() {
-        let cause = of_trouble(binding, brings, &trouble, now).shown_by(condition);
+        let mut cause = of_trouble(binding, brings, &trouble.of(asked), now).shown_by(condition);
+        cause.what.push_str(&whose(&trouble, brings, asked));
         let known = causes.iter().any(|known| (known.code, &known.what) == (cause.code, &cause.what));
         if !known {
             causes.push(cause);
@@ -156,6 +159,20 @@ fn of_binding(binding: &Binding, brings: bool, now: Timestamp) -> Vec<Cause> {
     }
     causes.extend(of_claims(binding));
     causes
+}
+
+/// Whose trouble it is, where it is not that of the resource that was asked for.
+fn whose(trouble: &Trouble, brings: bool, asked: &dyn Fn(&str) -> bool) -> String {
+    let resources = trouble.resources();
+    if matches!(trouble, Trouble::NoExport | Trouble::Claims) || resources.iter().any(|resource| asked(resource)) {
+        String::new()
+    } else if !resources.is_empty() {
+        format!("; that is the trouble of {}, and not of what you asked for", resources.join(", "))
+    } else if brings {
+        "; what it brought before is served all the same".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn of_trouble(binding: &Binding, brings: bool, trouble: &Trouble, now: Timestamp) -> Cause {
@@ -179,15 +196,18 @@ fn of_trouble(binding: &Binding, brings: bool, trouble: &Trouble, now: Timestamp
             format!("delete the {with}, with all objects of its kinds, or else the binding {name}"),
         ),
         Trouble::Taken(taken) => {
-            let mut others: Vec<String> = taken.values().flatten().cloned().collect();
-            others.dedup();
-            let (by, or) = if others.is_empty() {
-                ("CRDs of this workspace have it".to_owned(), "the CRDs".to_owned())
-            } else {
-                (format!("binding {} has it", others.join(", ")), format!("binding {}", others.join(", ")))
-            };
-            let what = format!("binding {name} (export {export}) cannot bind, because {by} already");
-            Cause::new("bound_twice", what, admin, format!("delete binding {name} or {or}: the other heals by itself"))
+            let holders: BTreeSet<String> =
+                taken.iter().map(|(resource, by)| holder(resource, by.as_deref())).collect();
+            let holders: Vec<String> = holders.into_iter().collect();
+            let by = holders.join(" and ");
+            let have = if holders.len() > 1 { "have" } else { "has" };
+            let it =
+                if taken.len() > 1 { taken.keys().cloned().collect::<Vec<_>>().join(", ") } else { "it".to_owned() };
+            let what = format!("binding {name} (export {export}) cannot bind, because {by} {have} {it} already");
+            let next = format!(
+                "delete binding {name} or else {by}: the other heals by itself; with a CRD go all of its objects"
+            );
+            Cause::new("bound_twice", what, admin, next)
         }
         Trouble::NoSchema(schema) => Cause::new(
             "schema_missing",
@@ -233,6 +253,11 @@ fn of_trouble(binding: &Binding, brings: bool, trouble: &Trouble, now: Timestamp
             "do as the evidence says, or show it to the operator of kcp",
         ),
     }
+}
+
+/// Who has a resource.
+fn holder(resource: &str, by: Option<&str>) -> String {
+    by.map_or_else(|| format!("the CRD {resource}"), |binding| format!("binding {binding}"))
 }
 
 fn of_waiting(binding: &Binding, now: Timestamp) -> Cause {
@@ -337,6 +362,7 @@ fn of_unclear(binding: &Binding) -> Cause {
 pub(super) fn words(binding: &Binding) -> String {
     let mut words: Vec<String> =
         binding.troubles().iter().map(|(trouble, condition)| trouble.words(condition)).collect();
+    words.sort();
     words.dedup();
     line(&words.join("; "))
 }

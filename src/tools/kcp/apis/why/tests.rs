@@ -170,3 +170,57 @@ fn a_binding_that_is_not_well_may_bring_more_than_it_names() {
     stale.kinds = stale.kinds.iter().filter(|kind| kind.plural != "widgets").cloned().collect();
     assert_eq!(codes(&ask(&stale, "wd", None)), ["binding_unclear", "perhaps_not_bound"]);
 }
+
+/// A workspace with the usual kinds and this binding alone.
+fn with_binding(status: serde_json::Value) -> Found {
+    let binding = json!({"metadata": {"name": "all"}, "status": status,
+        "spec": {"reference": {"export": {"path": "root:p", "name": "all"}}}});
+    let bindings = Part::Read { items: vec![serde_json::from_value(binding).unwrap()], cut: false };
+    Found { bindings, ..found(false) }
+}
+
+#[test]
+fn who_has_the_resource_that_was_asked_for_is_named_and_nobody_else() {
+    let map =
+        "map[a.lab.example:{two false} b.lab.example:{ true} c.lab.example:{one false} d.lab.example:{two false}]";
+    let message = format!("Unable to bind APIs because they are bound by other APIBindings or CRDs: {map}");
+    let found = with_binding(json!({"phase": "Binding", "conditions": [
+        {"type": "Ready", "status": "False", "reason": "NamingConflicts", "message": message}]}));
+    for (asked, says) in [
+        ("a.lab.example", "because binding two has it already"),
+        ("b.lab.example", "because the CRD b.lab.example has it already"),
+        ("c.lab.example", "delete binding all or else binding one: the other heals by itself"),
+    ] {
+        let answer = ask(&found, asked, None);
+        assert_eq!(codes(&answer), ["bound_twice"], "{asked}");
+        assert!(answer.print().contains(says), "{asked}: {}", answer.print());
+    }
+}
+
+#[test]
+fn trouble_of_a_sibling_is_said_to_be_its_own() {
+    let bound = json!([{"group": "lab.example", "resource": "widgets"}]);
+    let with = |condition: serde_json::Value| {
+        with_binding(json!({"phase": "Bound", "boundResources": bound, "conditions": [condition]}))
+    };
+    let schema = json!({"type": "APIExportValid", "status": "False", "reason": "InternalError",
+        "message": "Invalid APIExport. APIResourceSchema \"v1.gears.lab.example\" not found"});
+    let answer = ask(&with(schema), "widgets", None);
+    assert!(answer.served && codes(&answer) == ["schema_missing"]);
+    let text = answer.print();
+    assert!(text.contains("that is the trouble of gears.lab.example, and not of what you asked for"), "{text}");
+    let map = "map[x.lab.example:{two false} y.lab.example:{ true} z.lab.example:{two false}]";
+    let taken = json!({"type": "BindingUpToDate", "status": "False", "reason": "NamingConflicts", "message": map});
+    let text = ask(&with(taken), "widgets", None).print();
+    let both = "because binding two and the CRD y.lab.example have x.lab.example, y.lab.example, z.lab.example already";
+    assert!(text.contains(both), "{text}");
+    let clash = json!({"type": "BindingUpToDate", "status": "False", "reason": "NamingConflicts",
+        "message": "naming conflict with CustomResourceDefinition \"gears.lab.example\": spec.names.singular=gear is forbidden"});
+    let answer = ask(&with(clash), "widgets", None);
+    assert_eq!(codes(&answer), ["name_clash"]);
+    let text = answer.print();
+    assert!(
+        text.contains("clashes with the CRD gears.lab.example of this workspace; what it brought before"),
+        "{text}"
+    );
+}
