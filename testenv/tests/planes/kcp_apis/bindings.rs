@@ -24,7 +24,7 @@ pub async fn a_new_binding_is_seen_within_10_s(stage: &Stage) -> anyhow::Result<
     let refused = bad(&alice, "resources_list", question.clone()).await?;
     holds(&refused.text, &["this workspace does not serve widgets"])?;
     let why = why(&alice, "Widget").await?;
-    holds(&why, &["Widget is not served here", "not_bound", "verb bind", "workspace admin"])?;
+    holds(&why, &["Widget is not served here", "- not_bound: ", "verb bind", "workspace admin"])?;
 
     let claim = |resource: &str, state: &str| json!({"group": "", "resource": resource, "verbs": ["get", "list"], "state": state, "selector": {"matchAll": true}});
     stage.bind("widgets", json!([claim("configmaps", "Accepted"), claim("secrets", "Rejected")])).await?;
