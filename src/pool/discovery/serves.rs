@@ -5,9 +5,9 @@ use crate::model::{Failure, FailureKind};
 use crate::pool::client::ClusterClient;
 
 impl ClusterClient {
-    /// Whether an API group, as `example.io`, or a resource of one, as `widgets.example.io`, is served here; a word without a
-    /// dot is a resource of the core group, or a group. One request where the group is not served, two where it is; none for
-    /// what this caller has read before.
+    /// Whether an API group, as `example.io`, or a resource of one, as `widgets.example.io`, is served here in any version; a
+    /// word without a dot is a resource of the core group, or a group. One request where the group is not served; where it is,
+    /// one more for each of its versions until one has the resource; none for what this caller has read before.
     ///
     /// # Errors
     /// When discovery cannot be read.
@@ -20,20 +20,28 @@ impl ClusterClient {
         if versions.iter().any(|(group, _)| group == wanted) {
             return Ok(true);
         }
-        let found = wanted
-            .split_once('.')
-            .and_then(|(name, of)| versions.iter().find(|(group, _)| group == of).map(|found| (name, found)));
-        match found {
-            Some((name, (group, version))) => self.lists(group, version, name).await,
-            None => Ok(false),
+        let Some((name, of)) = wanted.split_once('.') else { return Ok(false) };
+        let mut unread = None;
+        for (group, version) in versions.iter().filter(|(group, _)| group == of) {
+            match self.lists(group, version, name).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                // Another version may have it; if none has, nobody knows.
+                Err(failure) => unread = Some(failure),
+            }
         }
+        unread.map_or(Ok(false), Err)
     }
 
-    /// Whether a group-version has a resource with this plural.
-    async fn lists(&self, group: &str, version: &str, plural: &str) -> Result<bool, Failure> {
+    /// Whether a group-version has a resource with this plural or singular.
+    async fn lists(&self, group: &str, version: &str, name: &str) -> Result<bool, Failure> {
         match self.document(Document::Version(group.to_owned(), version.to_owned()), false).await {
             Ok(content) => Ok(match content.as_ref() {
-                Content::Kinds(served) => served.kinds.iter().any(|kind| kind.plural == plural),
+                Content::Kinds(served) => served.kinds.iter().any(|kind| {
+                    // Servers may leave the singular out: then it is the kind in lower case.
+                    let singular = if kind.singular.is_empty() { &kind.kind } else { &kind.singular };
+                    kind.plural == name || singular.eq_ignore_ascii_case(name)
+                }),
                 Content::Versions(_) => false,
             }),
             // It went away in between.
