@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::item::Workspace;
+use crate::model::KeyHasher;
 
 /// The longest that new views share an arena.
 const LIFE: Duration = Duration::from_secs(600);
@@ -58,9 +59,10 @@ impl Default for Arena {
 
 #[derive(Debug, Default)]
 struct Known {
-    numbers: HashMap<Arc<str>, u32>,
-    /// By number.
-    lists: Vec<Versions>,
+    /// By a digest of the name, which is shorter than the name.
+    numbers: HashMap<[u8; 16], u32>,
+    /// By number; of those that were listed.
+    lists: HashMap<u32, Versions>,
     /// Words that many workspaces have: types, states.
     words: HashSet<Arc<str>>,
     /// All children in all versions.
@@ -104,7 +106,7 @@ impl Arena {
 
     /// The number of `place`, if it has one.
     pub(super) fn find(&self, place: &str) -> Option<u32> {
-        self.with(|known| known.numbers.get(place).copied())
+        self.with(|known| known.numbers.get(&digest(place)).copied())
     }
 
     /// The number of `place`; `None` when the arena is full.
@@ -114,7 +116,7 @@ impl Arena {
 
     /// The version of a list.
     pub(super) fn listing(&self, id: u32, version: u16) -> Option<Listing> {
-        self.with(|known| known.lists.get(id as usize)?.all().get(usize::from(version)).cloned())
+        self.with(|known| known.lists.get(&id)?.all().get(usize::from(version)).cloned())
     }
 
     /// Stores a list and gives back its version; `None` when the arena is full. Equal lists are stored once, and of one that
@@ -130,21 +132,21 @@ impl Arena {
 
 impl Known {
     fn is_full(&self) -> bool {
-        self.lists.len() >= MOST || self.children >= MOST
+        self.numbers.len() >= MOST || self.children >= MOST
     }
 
     fn number(&mut self, place: &str) -> Option<u32> {
-        if let Some(number) = self.numbers.get(place) {
+        let key = digest(place);
+        if let Some(number) = self.numbers.get(&key) {
             return Some(*number);
         }
-        let number = u32::try_from(self.lists.len()).ok().filter(|_| !self.is_full())?;
-        self.numbers.insert(place.into(), number);
-        self.lists.push(Versions::None);
+        let number = u32::try_from(self.numbers.len()).ok().filter(|_| !self.is_full())?;
+        self.numbers.insert(key, number);
         Some(number)
     }
 
     fn absorb(&mut self, id: u32, listing: &Listing) -> Option<u16> {
-        let versions = self.lists.get(id as usize)?.all();
+        let versions = self.lists.get(&id).map(Versions::all).unwrap_or_default();
         if let Some(at) = versions.iter().position(|known| known == listing) {
             return u16::try_from(at).ok();
         }
@@ -161,11 +163,16 @@ impl Known {
         };
         let items = listing.items.iter().map(&mut shared).collect();
         self.children += listing.items.len();
-        if let Some(versions) = self.lists.get_mut(id as usize) {
-            versions.push(Listing { items, cut: listing.cut });
-        }
+        self.lists.entry(id).or_default().push(Listing { items, cut: listing.cut });
         Some(version)
     }
+}
+
+fn digest(place: &str) -> [u8; 16] {
+    let whole = KeyHasher::new("workspace").field("name", place).finish();
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    half
 }
 
 /// A workspace whose texts are shared with others that have the same.

@@ -172,7 +172,7 @@ fn a_binding_that_is_not_well_may_bring_more_than_it_names() {
 }
 
 /// A workspace with the usual kinds and this binding alone.
-fn with_binding(status: serde_json::Value) -> Found {
+fn with_binding(status: &serde_json::Value) -> Found {
     let binding = json!({"metadata": {"name": "all"}, "status": status,
         "spec": {"reference": {"export": {"path": "root:p", "name": "all"}}}});
     let bindings = Part::Read { items: vec![serde_json::from_value(binding).unwrap()], cut: false };
@@ -184,7 +184,7 @@ fn who_has_the_resource_that_was_asked_for_is_named_and_nobody_else() {
     let map =
         "map[a.lab.example:{two false} b.lab.example:{ true} c.lab.example:{one false} d.lab.example:{two false}]";
     let message = format!("Unable to bind APIs because they are bound by other APIBindings or CRDs: {map}");
-    let found = with_binding(json!({"phase": "Binding", "conditions": [
+    let found = with_binding(&json!({"phase": "Binding", "conditions": [
         {"type": "Ready", "status": "False", "reason": "NamingConflicts", "message": message}]}));
     for (asked, says) in [
         ("a.lab.example", "because binding two has it already"),
@@ -201,7 +201,7 @@ fn who_has_the_resource_that_was_asked_for_is_named_and_nobody_else() {
 fn trouble_of_a_sibling_is_said_to_be_its_own() {
     let bound = json!([{"group": "lab.example", "resource": "widgets"}]);
     let with = |condition: serde_json::Value| {
-        with_binding(json!({"phase": "Bound", "boundResources": bound, "conditions": [condition]}))
+        with_binding(&json!({"phase": "Bound", "boundResources": bound, "conditions": [condition]}))
     };
     let schema = json!({"type": "APIExportValid", "status": "False", "reason": "InternalError",
         "message": "Invalid APIExport. APIResourceSchema \"v1.gears.lab.example\" not found"});
