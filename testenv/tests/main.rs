@@ -238,6 +238,7 @@ scenarios! {
         a_tree_is_its_callers_own,
         workspaces_are_found_at_any_depth,
         what_is_odd_in_a_tree_is_said,
+        every_version_of_a_group_is_looked_at,
         what_does_not_answer_delays_nobody,
         a_large_tree_comes_in_pages,
         ten_thousand_workspaces_come_in_pages,

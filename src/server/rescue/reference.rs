@@ -317,7 +317,12 @@ const CODES: &[[&str; 4]] = &[
         "operator: add the mount's target as a cluster of its own",
     ],
     ["workspace_not_ready", "not_found", "the workspace is being made or deleted, or unavailable", "call again later"],
-    ["workspace_unreachable", "unreachable", "the shard of the workspace does not answer", "call again later"],
+    [
+        "workspace_unreachable",
+        "cluster",
+        "the shard of the workspace does not answer, or something before it",
+        "call again later",
+    ],
     [
         "workspace_unresolved",
         "not_found",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testenv::ferry::Ferry;
 use testenv::mcp::{Called, Client, Era};
-use testenv::simulator::{Fault, JwtIssuer, Keys, Rule, SimConfig, Simulator};
+use testenv::simulator::{Fault, JwtIssuer, Keys, ResourceType, Rule, SimConfig, Simulator};
 use testenv::tap::Tap;
 
 use crate::lab::bench::{bad, good, names, next};
@@ -293,6 +293,32 @@ pub async fn what_is_odd_in_a_tree_is_said(scene: &Scene) -> anyhow::Result<()> 
     assert!(bad(&own.alice, "kcp_workspace_tree", under).await?.text.contains("mount"));
     assert_eq!((sink.connections(), sink.requests().len()), (0, 0), "the mount's target saw something");
     crate::lab::shard::assert_names_only(&own.tap);
+    Ok(())
+}
+
+/// A resource counts in whatever version of its group it is served, by its plural or singular; and a version that does not
+/// answer costs the others nothing.
+pub async fn every_version_of_a_group_is_looked_at(scene: &Scene) -> anyhow::Result<()> {
+    let team = "root:org:team";
+    let own = Own::start(scene, |kcp| {
+        kcp.workspace("root:org").allow(alice());
+        let types = [("v2", "Gadget", "gadgets"), ("v1", "Widget", "widgets")];
+        let team = kcp.workspace(team);
+        team.allow(alice());
+        for (version, kind, plural) in types {
+            team.register(ResourceType::custom("example.io", version, kind, plural));
+        }
+    })
+    .await?;
+    own.kcp.inject("/apis/example.io/v2", Fault::Text { code: 503, retry_after: None, text: "" }, Some(2));
+    let listed = good(&own.alice, "kcp_apis_list", json!({"cluster": format!("kcp-o:{team}")})).await?.text;
+    assert!(listed.contains("widgets.example.io") && !listed.contains("gadgets"), "{listed}");
+    own.kcp.heal();
+    for (wanted, found) in [("gadgets", true), ("widgets", true), ("widget", true), ("things", false)] {
+        let question = json!({"cluster": "kcp-o", "serves": format!("{wanted}.example.io")});
+        let answer = good(&own.alice, "kcp_workspaces_find", question).await?.text;
+        assert_eq!(names(&answer).contains(&team.to_owned()), found, "{wanted}: {answer}");
+    }
     Ok(())
 }
 
