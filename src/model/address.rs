@@ -13,6 +13,8 @@ const HOME: &str =
 const PREVIOUS: &str = "no call knows of a previous workspace: name it, in full or relative to from";
 const WILDCARD: &str = "'*' would be many workspaces: name one; kcp_workspaces_find looks through many";
 const VIRTUAL: &str = "this is a path of a URL or a virtual workspace: name a workspace, as root:org:team";
+const ELSEWHERE: &str =
+    "a path with ':' before it begins at the top, and this one is not below where the call goes: name it in cluster";
 const SYSTEM: &str = "workspaces that begin with system belong to kcp itself";
 /// Segments of a workspace path, at most.
 const MAX_SEGMENTS: usize = 32;
@@ -65,15 +67,19 @@ impl WorkspacePath {
         Self::parse(&format!("{self}:{name}"))
     }
 
-    /// The path of what lies below: names joined by `:` or `/`.
+    /// The path of what lies below: names joined by `:` or `/`; with a `:` before them, from the top.
     ///
     /// # Errors
-    /// When `text` is outside the grammar, is empty, or the path would be too deep.
+    /// When `text` is outside the grammar, is empty, begins at the top and is not below, or the path would be too deep.
     pub fn below(&self, text: &str) -> Result<Self, NameError> {
         if is_url(text) {
             return Err(refused("workspace", text));
         }
         let names = text.trim_matches([':', '/']).replace('/', ":");
+        if text.starts_with(':') && WorkspacePath::parse(&names).is_ok() {
+            let below = names.strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with(':'));
+            return if below { Self::parse(&names) } else { Err(NameError::new("workspace", text, ELSEWHERE)) };
+        }
         Self::parse(&format!("{self}:{names}")).map_err(|_error| refused("workspace", text))
     }
 
@@ -320,6 +326,19 @@ mod tests {
         assert!(Place::relative("..:..:..:..", Some(&from)).is_err());
         assert!(Place::relative("..:..:..:team", Some(&from)).is_err());
         assert!(Place::relative("..", None).is_err());
+    }
+
+    #[test]
+    fn what_lies_below_may_be_written_from_the_top() {
+        let org = WorkspacePath::parse("root:org").unwrap();
+        for text in ["team:a", "team/a", "/team/a/", "team:a:", ":root:org:team:a", ":root/org/team/a"] {
+            assert_eq!(org.below(text).unwrap().as_str(), "root:org:team:a", "{text}");
+        }
+        for elsewhere in [":root:org", ":root:orgs:team", ":root", ":team"] {
+            let refused = org.below(elsewhere).unwrap_err().to_string();
+            assert!(refused.contains("name it in cluster"), "{refused}");
+        }
+        assert!(org.below(":root:~").unwrap_err().to_string().contains("home workspace"));
     }
 
     #[test]
