@@ -183,6 +183,11 @@ pub fn object(text: &str) -> Result<&str, NameError> {
     if fits { Ok(text) } else { Err(NameError::new("object name", text, grammar)) }
 }
 
+/// Whether a label is one of kcp itself, by its domain.
+pub fn is_of_kcp(label: &str) -> bool {
+    label.split_once('/').is_some_and(|(domain, _)| domain == "kcp.io" || domain.ends_with(".kcp.io"))
+}
+
 /// Checks an API group (`""` is the core group): an RFC 1123 subdomain of at most 253 characters.
 ///
 /// # Errors
@@ -233,6 +238,13 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
     use super::{ClusterName, RealmName, namespace, near, object, plural, quote};
+
+    #[test]
+    fn labels_of_kcp_are_known_by_their_domain() {
+        for (label, of_kcp) in [("kcp.io/x", true), ("a.kcp.io/x", true), ("mykcp.io/x", false), ("kcp.io", false)] {
+            assert_eq!(super::is_of_kcp(label), of_kcp, "{label}");
+        }
+    }
 
     #[test]
     fn cluster_names_follow_the_grammar() {

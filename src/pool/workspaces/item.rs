@@ -6,7 +6,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::super::reply::clean;
-use crate::model::{Failure, FailureKind, LogicalCluster};
+use crate::model::{Failure, FailureKind, LogicalCluster, names};
+
+/// Bytes of the labels that are kept of a workspace, keys and values: there may be many thousands of workspaces.
+const LABELS: usize = 1024;
 
 /// A workspace as its parent lists it. Names and texts are the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub struct Workspace {
     pub why: Arc<str>,
     /// True for a mount: another server stands behind it, and no credential is sent there.
     pub mount: bool,
-    /// Its labels, without those of kcp itself.
+    /// Its labels, without those of kcp itself; in their order, as many as have room in 1 KiB.
     pub labels: Arc<[(String, String)]>,
     /// When it was made.
     pub created: Option<Timestamp>,
@@ -169,7 +172,12 @@ impl Wire {
         let mount = spec.mount.is_some();
         let state = status.state(metadata.deletion_timestamp.is_some(), !mount && spec.cluster.is_empty());
         let labels = metadata.labels.unwrap_or_default().into_iter();
-        let own = labels.filter(|(key, _)| !key.split('/').next().is_some_and(|domain| domain.ends_with("kcp.io")));
+        let mut room = LABELS;
+        let own = labels.filter(|(key, _)| !names::is_of_kcp(key)).take_while(|(key, value)| {
+            let rest = room.checked_sub(key.len() + value.len());
+            room = rest.unwrap_or(0);
+            rest.is_some()
+        });
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
         Some(Workspace {
             name: metadata.name.into(),
@@ -274,12 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn labels_take_no_more_than_their_room() {
+        let labels: serde_json::Map<String, Value> =
+            (0..100).map(|at| (format!("label-{at:02}"), "v".repeat(56).into())).collect();
+        let found = read(&json!({"metadata": {"name": "a", "labels": labels}})).unwrap();
+        assert_eq!((found.labels.len(), found.labels[15].0.as_str()), (16, "label-15"), "64 bytes each");
+    }
+
+    #[test]
     fn a_mount_has_no_logical_cluster_and_labels_of_kcp_are_left_out() {
-        let mount = json!({"metadata": {"name": "edge", "labels": {"team": "a", "tenancy.kcp.io/phase": "Ready"}},
+        let mount = json!({"metadata": {"name": "edge", "labels": {"team": "a", "mykcp.io/a": "b", "tenancy.kcp.io/phase": "Ready"}},
             "spec": {"mount": {"ref": {}}, "cluster": "abc", "URL": "https://elsewhere"}, "status": {"phase": "Ready"}});
         let found = read(&mount).unwrap();
         assert!(found.mount && found.cluster.is_none() && found.state == State::Ready);
-        assert_eq!(&*found.labels, [("team".to_owned(), "a".to_owned())]);
+        assert_eq!(
+            &*found.labels,
+            [("mykcp.io/a", "b"), ("team", "a")].map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
         assert!(read(&json!({"metadata": {"name": "../x"}})).is_none(), "a name that is none");
         let kind = json!({"metadata": {"name": "a"}, "spec": {"type": {"name": "team", "path": "root:org"}}});
         assert_eq!(&*read(&kind).unwrap().kind, "root:org:team");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::apis::{Found, Origin};
 use super::super::part;
 use super::way::Way;
-use crate::model::LogicalCluster;
+use crate::model::{LogicalCluster, names};
 use crate::pool::workspaces::Entry;
 
 /// Groups that are named, at most.
@@ -67,8 +67,7 @@ impl Facts {
     /// Its labels, without those of kcp itself.
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let labels = self.way.object().and_then(|object| object.pointer("/metadata/labels")?.as_object());
-        let is_own = |key: &str| !key.split('/').next().is_some_and(|domain| domain.ends_with("kcp.io"));
-        let labels = labels.into_iter().flatten().filter(|(key, _)| is_own(key));
+        let labels = labels.into_iter().flatten().filter(|(key, _)| !names::is_of_kcp(key));
         labels.map(|(key, value)| (part::line(key), part::line(value.as_str().unwrap_or_default()))).collect()
     }
 
