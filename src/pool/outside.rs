@@ -35,7 +35,7 @@ impl ClusterClient {
         let walked = self.target().cluster.paths == PathTrust::Resolve;
         let path = self.target().place.path().filter(|_| walked)?;
         let workspace = self.own_object(&path).await?;
-        place::not_usable(path.as_str(), &workspace)
+        place::not_usable(&self.target().cluster.name, path.as_str(), &workspace)
     }
 }
 

@@ -12,7 +12,7 @@ use super::shard;
 use super::unaccepted;
 use super::workspaces::{State, Workspace};
 use crate::model::names::NameError;
-use crate::model::{Failure, FailureKind, LogicalCluster, WorkspacePath};
+use crate::model::{ClusterName, Failure, FailureKind, LogicalCluster, WorkspacePath};
 
 /// The prefix of requests to a logical cluster.
 pub(super) fn prefix(name: &LogicalCluster) -> String {
@@ -108,15 +108,24 @@ async fn step(sender: &Sender, parent: &LogicalCluster, walked: &str, child: &st
         Err(failure) => return Err(failure),
     };
     let path = format!("{walked}:{child}");
+    let cluster = &sender.permit.target().cluster.name;
     if workspace.mount {
         let what = format!("workspace {path} is a mount of another server; no credential is sent there");
-        return Err(leaf("workspace_mount", what)
-            .hint("Add the mount's target as a cluster of its own, with its own realm and strategy"));
+        let hint = format!("{} shows it; its target can be a cluster of its own", look_at(cluster, &path));
+        return Err(leaf("workspace_mount", what).hint(hint));
     }
     workspace.cluster.clone().ok_or_else(|| {
-        not_usable(&path, &workspace)
-            .unwrap_or_else(|| leaf("workspace_not_ready", format!("workspace {path} has no logical cluster yet")))
+        not_usable(cluster, &path, &workspace).unwrap_or_else(|| {
+            leaf("workspace_not_ready", format!("workspace {path} has no logical cluster yet"))
+                .hint(format!("{} shows it", look_at(cluster, &path)))
+        })
     })
+}
+
+/// What shows a workspace that cannot be entered: its own object, in its parent.
+fn look_at(cluster: &ClusterName, path: &str) -> String {
+    let (parent, name) = path.rsplit_once(':').unwrap_or(("root", path));
+    format!("kcp_workspace_describe cluster={cluster}:{parent} name={name}")
 }
 
 /// The Workspace `child`, as its parent holds it.
@@ -130,21 +139,18 @@ pub(super) async fn object(sender: &Sender, parent: &LogicalCluster, child: &str
 }
 
 /// Why a workspace is none to be used, in the words of its own object; `None` for one that says that it is ready.
-pub(super) fn not_usable(path: &str, workspace: &Workspace) -> Option<Failure> {
+pub(super) fn not_usable(cluster: &ClusterName, path: &str, workspace: &Workspace) -> Option<Failure> {
     let (what, hint) = match workspace.state {
         State::Ready => return None,
-        State::Deleting => {
-            ("is being deleted", "What is in it goes first; under the same name it can be made anew later")
-        }
+        State::Deleting => ("is being deleted", "Its name is free again when what is in it is gone"),
         State::Scheduling => ("has no logical cluster yet: it is scheduling", "Try again when it is ready"),
-        State::Initializing => {
-            ("is initializing", "Try again when it is ready; if it stays so, ask whoever set up its type")
-        }
-        State::Unavailable => ("is unavailable", "Try again later, or ask whoever runs this kcp"),
+        State::Initializing => ("is initializing", "Try again when it is ready"),
+        State::Unavailable => ("is unavailable", "Try again later"),
         State::Inactive => ("is switched off", "Ask whoever runs this kcp"),
         State::Other => ("is not ready", "Try again when it is ready"),
     };
     let why = if workspace.why.is_empty() { String::new() } else { format!(": {}", workspace.why) };
+    let hint = format!("{hint}; {} says more", look_at(cluster, path));
     Some(leaf("workspace_not_ready", format!("workspace {path} {what}{why}")).hint(hint))
 }
 

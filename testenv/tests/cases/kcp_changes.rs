@@ -94,6 +94,8 @@ async fn not_ready(case: &Case) -> anyhow::Result<()> {
         let path = format!("root:org:{name}");
         let refused = bad(&alice, "resources_list", configmaps(&path)).await?;
         assert!(refused.text.contains(&format!("workspace {path} {said}")), "{name}: {}", refused.text);
+        let look = format!("kcp_workspace_describe cluster=kcp:root:org name={name}");
+        assert!(refused.text.contains(&look), "{name}: {}", refused.text);
         assert_eq!(refused.structured.unwrap_or_default()["code"], "workspace_not_ready", "{name}");
         let (listed, _) = listed(&alice, &path).await?;
         assert!(listed.starts_with(state), "{name} is listed as {listed}");
