@@ -72,9 +72,12 @@ fn entry(cluster: &Cluster, place: Place) -> Result<Place, Failure> {
     match cluster.entry.as_slice() {
         [only] => Place::parse(only.as_str()).map_err(|error| Failure::internal(error.to_string())),
         entries => {
-            let choices = fitting(entries.iter().map(|entry| format!("{}:{entry}", cluster.name)));
-            let failure = Failure::arguments(format!("{} is a kcp: name a workspace in it", cluster.name));
-            Err(if choices.is_empty() { failure } else { failure.hint(format!("As {choices}")) })
+            let choices = match entries {
+                [] => format!("{}:root", cluster.name),
+                entries => fitting(entries.iter().map(|entry| format!("{}:{entry}", cluster.name))),
+            };
+            let cause = format!("{} is a kcp: name a workspace in it", cluster.name);
+            Err(Failure::arguments(cause).hint(format!("As {choices}")))
         }
     }
 }

@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::{Access, ApiResource, Failure, ListRequest, Table, names};
+use crate::model::{Access, ApiResource, Failure, ListRequest, Place, Table, names};
 use crate::output::{Body, Form, Listing, MAX_LIMIT, Output, Page, check_fields};
 use crate::pool::ClusterClient;
 use crate::tools::groups::Groups;
+use crate::tools::next::Next;
 use crate::tools::{Cx, Spec, TargetNeed, Tool, anomalies, arguments, groups};
 
 /// `resources_list`.
@@ -45,8 +46,57 @@ impl Tool for ResourcesList {
             field_selector: arguments::field_selector(args.field_selector)?,
         };
         let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
-        list(cx, client, &resource, what).await
+        let namespace = what.namespace.clone();
+        let output = list(cx, client, &resource, what).await?;
+        let next = match &client.target().place {
+            Place::Whole => None,
+            Place::Name(_) | Place::Path(_) => look(&output.body, &resource, namespace),
+        };
+        let at = client.target().address().to_string();
+        Ok(Output { next: next.map(|look| look.at(&at).to_string()).into_iter().collect(), ..output })
     }
+}
+
+/// The first object of a list that begins here.
+#[derive(Debug, PartialEq, Eq)]
+struct First {
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+}
+
+impl First {
+    /// The call that reads it.
+    fn at(self, cluster: &str) -> Next {
+        let next = Next::at("resources_get", cluster).with("kind", self.kind).with("name", self.name);
+        match self.namespace {
+            Some(namespace) => next.with("namespace", namespace),
+            None => next,
+        }
+    }
+}
+
+/// What to read first of a list in the workspace of a kcp, where nobody knows the way yet; none where it cannot be got, and
+/// in the rest of a list.
+fn look(body: &Body, resource: &ApiResource, namespace: Option<String>) -> Option<First> {
+    let (list, at) = match body {
+        Body::Table(list) => (list, 0),
+        Body::Sorted { list, first } => (list, first.iter().position(|first| *first).unwrap_or(0)),
+        Body::Groups { .. }
+        | Body::Objects { .. }
+        | Body::Object(_)
+        | Body::Fields { .. }
+        | Body::Text(_)
+        | Body::Lines(_) => {
+            return None;
+        }
+    };
+    serves(resource, "get").ok()?;
+    let row = list.content.rows.get(at).filter(|_| list.page.form == Form::Fresh)?;
+    let column = list.content.columns.iter().position(|column| column.name.eq_ignore_ascii_case("name"))?;
+    let name = row.cells.get(column).filter(|name| names::object(name).is_ok())?.clone();
+    let namespace = row.namespace.clone().or(namespace).filter(|_| resource.namespaced);
+    Some(First { kind: resource.qualified(), name, namespace })
 }
 
 /// Which objects of a kind, already checked.
@@ -253,7 +303,7 @@ fn with_kind(mut object: Value, resource: &ApiResource) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{arranged, scope, serves, with_kind};
+    use super::{arranged, look, scope, serves, with_kind};
     use crate::model::{ApiResource, Column, Row, Table};
     use crate::output::{Body, Form, Listing, MAX_LIMIT, Output, Page, Presentation, render};
     use crate::reference::tokens;
@@ -284,6 +334,31 @@ mod tests {
         let failure = serves(&resource("tokenreviews", "TokenReview", false), "list").unwrap_err();
         assert_eq!(failure.to_string(), "tokenreviews cannot be used with list; verbs: get");
         assert!(serves(&resource("pods", "Pod", true), "get").is_ok());
+    }
+
+    #[test]
+    fn what_is_read_first_is_what_a_list_shows_first() {
+        let columns = ["Name", "Data"].map(|name| Column { name: name.into(), priority: 0 }).to_vec();
+        let row = |name: &str, namespace: Option<&str>| Row {
+            namespace: namespace.map(Into::into),
+            cells: vec![name.into(), "1".into()],
+        };
+        let rows = vec![row("a", Some("shop")), row("b", None)];
+        let content = Table { columns, rows, ..Table::default() };
+        let list = Listing { resource: "configmaps".into(), content, page: Page::first(10), narrow: "" };
+        let kind = resource("configmaps", "ConfigMap", true);
+        let next = |body: &Body, kind: &ApiResource, namespace: Option<&str>| {
+            look(body, kind, namespace.map(Into::into)).map(|first| first.at("k:root:a").to_string())
+        };
+        let table = Body::Table(list.clone());
+        let read = "resources_get cluster=k:root:a kind=configmaps name=a namespace=shop";
+        assert_eq!(next(&table, &kind, None).as_deref(), Some(read));
+        let sorted = Body::Sorted { list: list.clone(), first: vec![false, true] };
+        let read = "resources_get cluster=k:root:a kind=configmaps name=b namespace=own";
+        assert_eq!(next(&sorted, &kind, Some("own")).as_deref(), Some(read));
+        assert_eq!(next(&table, &ApiResource { verbs: vec!["list".into()], ..kind.clone() }, None), None);
+        let rest = Listing { page: Page { form: Form::Rows, ..Page::first(10) }, ..list };
+        assert_eq!(next(&Body::Table(rest), &kind, None), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{Access, ClusterKind, ClusterName, Column, Failure, Row, Table, Way, names};
+use crate::model::{Access, ClusterKind, ClusterName, Column, Failure, Row, Table, Way, WorkspacePath, names};
 use crate::output::{Body, Listing, Output};
 use crate::policy::{Seen, Visible};
 use crate::tools::labels::Selector;
@@ -81,10 +81,13 @@ fn is_open(seen: &Seen) -> bool {
     seen.way.as_ref().is_some_and(|way| way != &Way::Unbound)
 }
 
-/// What shows the workspaces of a kcp.
+/// What shows the workspaces of a kcp: from its entry, or else from the top.
 fn inside(seen: &Seen) -> Option<Next> {
     let cluster = &seen.cluster;
-    let entry = cluster.entry.first().filter(|_| is_open(seen) && cluster.kind == ClusterKind::Kcp)?;
+    if cluster.kind != ClusterKind::Kcp || !is_open(seen) {
+        return None;
+    }
+    let entry = cluster.entry.first().map_or("root", WorkspacePath::as_str);
     Some(Next::at("kcp_workspace_tree", &format!("{}:{entry}", cluster.name)))
 }
 
