@@ -36,10 +36,10 @@ async fn the_manifests_are_taken_and_their_pods_would_serve() {
     let kubeconfig = secret_file(folder.path(), "install.kubeconfig", &server.kubeconfig()).unwrap();
     let applied: Vec<(&str, Block)> = blocks_of(GUIDE)
         .into_iter()
-        .filter(|block| block.kind == "sh install")
+        .filter(|block| ["sh keys", "sh install"].contains(&block.kind.as_str()))
         .map(|block| ("install", Block { kind: "sh".to_owned(), ..block }))
         .collect();
-    assert_eq!(applied.len(), 1, "the guide installs once");
+    assert_eq!(applied.len(), 2, "the guide makes keys, and installs once");
     let machine = Machine { folder: folder.path(), kubeconfig: kubeconfig.into() };
     machine.follow(&applied).await.unwrap();
 

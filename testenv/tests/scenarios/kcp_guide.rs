@@ -21,6 +21,8 @@ use crate::lab::guide::{Block, blocks_of};
 use crate::lab::walk::Machine;
 
 const GUIDE: &str = include_str!("../../../docs/guides/kcp.md");
+/// The configuration that the guide installs.
+const CONFIG_MAP: &str = include_str!("../../../clusters/install/configmap.yaml");
 const RESOURCE: &str = "https://mcp.example.com/mcp";
 /// The file of kcp that the guide writes first.
 const AUTHENTICATION: &str = "yaml kcp-authentication.yaml";
@@ -72,6 +74,10 @@ impl Reader {
         secret_file(folder, "alice-password", self.keycloak.password())?;
         secret_file(folder, "kcp-admin.kubeconfig", &self.kcp.kubeconfig("root"))?;
         std::fs::write(folder.join("keycloak-ca.pem"), self.keycloak.ca_pem())?;
+        // The reader wrote their own addresses into it.
+        let config = self.own(CONFIG_MAP).replace("# allow_private = true", "allow_private = true");
+        std::fs::create_dir_all(folder.join("clusters/install"))?;
+        std::fs::write(folder.join("clusters/install/configmap.yaml"), config)?;
         std::os::unix::fs::symlink(ferry::binary()?, folder.join("kubeferry")).context("linking kubeferry")
     }
 
@@ -106,7 +112,12 @@ fn of_keycloak(keycloak: &Keycloak, text: &str) -> String {
 /// The blocks that are run in order: not those that need what no test has, nor those of `installation.rs`.
 fn blocks() -> Vec<Block> {
     let of_readers = |kind: &str| ["sh unrun", "sh install", "dockerfile"].contains(&kind);
-    blocks_of(GUIDE).into_iter().filter(|block| !of_readers(&block.kind)).collect()
+    let run = blocks_of(GUIDE).into_iter().filter(|block| !of_readers(&block.kind));
+    run.map(|block| match block.kind.as_str() {
+        "sh keys" | "sh realm" => Block { kind: "sh".to_owned(), ..block },
+        _ => block,
+    })
+    .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +129,7 @@ async fn who_follows_the_guide_reaches_workspaces_as_themselves() {
     let folder = reader.folder.path();
     let machine = Machine { folder, kubeconfig: folder.join("kcp-admin.kubeconfig").into() };
     let output = machine.follow(&blocks).await.unwrap();
-    for secret in ["corp.secret", "admin-password", "alice-password", "token", "id-token"] {
+    for secret in ["corp.secret", "corp.key", "admin-password", "alice-password", "token", "id-token"] {
         let secret = std::fs::read_to_string(folder.join(secret)).unwrap();
         assert!(!output.contains(secret.trim()), "a secret was printed:\n{output}");
     }
