@@ -76,7 +76,7 @@ impl WorkspacePath {
             return Err(refused("workspace", text));
         }
         let names = text.trim_matches([':', '/']).replace('/', ":");
-        if text.starts_with(':') && WorkspacePath::parse(&names).is_ok() {
+        if text.starts_with(':') && Self::parse(&names).is_ok() {
             let below = names.strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with(':'));
             return if below { Self::parse(&names) } else { Err(NameError::new("workspace", text, ELSEWHERE)) };
         }
