@@ -23,7 +23,7 @@ mod tests;
 
 pub use mask::{MARKER, has_marker};
 pub use neutral::neutralise;
-pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, Form, MAX_LIMIT, Page};
+pub use page::{Budget, DEFAULT_OBJECTS, DEFAULT_ROWS, Form, MAX_LIMIT, Page, Resume};
 pub use progress::{PACE, Progress, Step, Steps};
 pub use seal::{Bound, HANDLE_LIFETIME, MAX_HANDLE, Seal, SealError};
 
@@ -40,12 +40,14 @@ pub struct Output {
     pub next: Vec<String>,
     /// The same for programs; left out when it is larger than any answer may be.
     pub structured: Option<Value>,
+    /// How a list goes on behind any of its rows; without it, as the API server's pages do.
+    pub resume: Option<Resume>,
 }
 
 impl Output {
     /// An output of `body` alone.
     pub fn new(body: Body) -> Self {
-        Self { body, notes: Vec::new(), next: Vec::new(), structured: None }
+        Self { body, notes: Vec::new(), next: Vec::new(), structured: None, resume: None }
     }
 
     /// Adds a one-liner in front.
@@ -204,22 +206,23 @@ pub fn render(
     let around = head.len() + tail.len();
     let room = |budget: usize| budget.saturating_sub(around);
     let text = room(presentation.budget.text);
+    let resume = output.resume.as_ref();
     let body = match output.body {
-        Body::Table(list) => sheet_of_table(&list, None, &[], presentation, next_page, around)?,
-        Body::Sorted { list, first } => sheet_of_table(&list, None, &first, presentation, next_page, around)?,
+        Body::Table(list) => sheet_of_table(&list, None, resume, &[], presentation, next_page, around)?,
+        Body::Sorted { list, first } => sheet_of_table(&list, None, None, &first, presentation, next_page, around)?,
         Body::Groups { list, sizes, first } => {
-            sheet_of_table(&list, Some(&sizes), &first, presentation, next_page, around)?
+            sheet_of_table(&list, Some(&sizes), None, &first, presentation, next_page, around)?
         }
         Body::Objects { list, kind } if !presentation.format.wants_objects() => {
             let list = projected(list, &kind, &presentation.columns)?;
             let whole = Presentation { columns: Vec::new(), ..presentation.clone() };
-            sheet_of_table(&list, None, &[], &whole, next_page, around)?
+            sheet_of_table(&list, None, resume, &[], &whole, next_page, around)?
         }
         Body::Objects { list, kind } => {
             if !presentation.columns.is_empty() {
                 return Err(Failure::arguments("columns are for the formats table and wide"));
             }
-            objects(list, &kind, presentation, text, next_page)?
+            objects(list, &kind, presentation, text, resume, next_page)?
         }
         Body::Object(mut value) => {
             mask::document(&mut value, None);
@@ -318,6 +321,7 @@ fn rest_of(list: &Value) -> (Option<String>, Option<u64>) {
 fn sheet_of_table(
     list: &Listing<Table>,
     sizes: Option<&[usize]>,
+    resume: Option<&Resume>,
     first: &[bool],
     presentation: &Presentation,
     next_page: impl FnOnce(&Page) -> Option<String>,
@@ -342,18 +346,23 @@ fn sheet_of_table(
             (budget.text, String::new(), frame_of(format), documents(&items, format)?)
         }
     };
-    let items = texts.into_iter().zip(&rows).map(|(text, place)| Item { text, rows: place.size }).collect();
+    let items = texts
+        .into_iter()
+        .zip(&rows)
+        .map(|(text, place)| Item { text, rows: counted(resume, place.row, place.size) })
+        .collect();
     let sheet = Sheet {
         resource: &list.resource,
         narrow: list.narrow,
         page,
-        rows: sizes.map_or(table.rows.len(), |sizes| sizes.iter().sum()),
+        rows: sizes.map_or_else(|| rows_of(resume, table.rows.len()), |sizes| sizes.iter().sum()),
         token: table.continue_token.clone(),
         remaining: table.remaining,
         frame,
         items,
         starts: rows.iter().map(|place| place.at).collect(),
         form: if sizes.is_some() { Form::Groups } else { Form::Rows },
+        resume,
     };
     Ok(sheet.print(&header, budget.saturating_sub(around), next_page))
 }
@@ -363,6 +372,7 @@ fn objects(
     kind: &str,
     presentation: &Presentation,
     budget: usize,
+    resume: Option<&Resume>,
     next_page: impl FnOnce(&Page) -> Option<String>,
 ) -> Result<String, Failure> {
     let Listing { resource, mut content, page, narrow } = list;
@@ -377,15 +387,26 @@ fn objects(
         resource: &resource,
         narrow,
         page: &page,
-        rows: items.len(),
+        rows: rows_of(resume, items.len()),
         token,
         remaining,
         frame: frame_of(format),
-        items: texts.into_iter().map(|text| Item { text, rows: 1 }).collect(),
+        items: (page.offset..).zip(texts).map(|(at, text)| Item { text, rows: counted(resume, at, 1) }).collect(),
         starts: (page.offset..items.len()).collect(),
         form: Form::Rows,
+        resume,
     };
     Ok(sheet.print("", budget, next_page))
+}
+
+/// How many rows the row at `at` stands for.
+fn counted(resume: Option<&Resume>, at: usize, size: usize) -> usize {
+    if resume.is_none_or(|resume| resume.counts(at)) { size } else { 0 }
+}
+
+/// How many of `length` rows count.
+fn rows_of(resume: Option<&Resume>, length: usize) -> usize {
+    (0..length).map(|at| counted(resume, at, 1)).sum()
 }
 
 /// A row and the objects that it stands for.

@@ -37,6 +37,29 @@ pub enum Form {
     Groups,
 }
 
+/// How a list goes on whose tool knows a place behind each row that stays where it is, whatever comes and goes before it.
+/// Pages of such a list have no offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// For each row of the page the token of what comes behind it. `None` = a row of an earlier page that is told again: it
+    /// counts towards nothing.
+    pub tokens: Vec<Option<String>>,
+    /// True when the end of the list is not known: it gives no total.
+    pub partial: bool,
+}
+
+impl Resume {
+    /// Whether the row at `at` counts.
+    pub(super) fn counts(&self, at: usize) -> bool {
+        self.tokens.get(at).is_none_or(Option::is_some)
+    }
+
+    /// The token behind the first `shown` rows.
+    pub(super) fn behind(&self, shown: usize) -> Option<&String> {
+        self.tokens.iter().take(shown).rev().find_map(Option::as_ref)
+    }
+}
+
 impl Page {
     /// The first page.
     pub fn first(limit: u32) -> Self {

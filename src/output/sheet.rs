@@ -1,7 +1,7 @@
 //! A page of a list inside its room: what fits, what was left out, and how to see the rest.
 
 use super::neutral;
-use super::page::{Budget, Form, Page};
+use super::page::{Budget, Form, Page, Resume};
 use super::seal::MAX_HANDLE;
 
 /// Room that the line about what was left out may take, beside its handle and the resource's name.
@@ -41,12 +41,14 @@ pub(super) struct Sheet<'a> {
     pub(super) starts: Vec<usize>,
     /// The form of this page.
     pub(super) form: Form,
+    /// How it goes on behind any of the items, where that is known.
+    pub(super) resume: Option<&'a Resume>,
 }
 
 /// One line or document of a list.
 pub(super) struct Item {
     pub(super) text: String,
-    /// Rows of the list that it stands for.
+    /// Rows of the list that it stands for; none for one that is told again.
     pub(super) rows: usize,
 }
 
@@ -65,20 +67,20 @@ impl Sheet<'_> {
             return whole.text + &ending;
         }
         let fitted = self.fit(header, budget.saturating_sub(FOOTER + resource.len() + MAX_HANDLE), limit);
-        let handle = next_page(&self.next(fitted.shown));
+        let handle = next_page(&self.next(&fitted));
         let footer = self.footer(fitted.rows, &resource, handle.as_deref());
         let line_end = if fitted.text.ends_with('\n') { "" } else { "\n" };
         format!("{}{line_end}{footer}", fitted.text)
     }
 
-    /// As many items as fit, but at least one, cut to the ceiling.
+    /// As many items as fit, but at least one that counts, cut to the ceiling.
     fn fit(&self, header: &str, room: usize, limit: usize) -> Fitted {
         let mut text = format!("{header}{}", self.frame.before);
-        let (mut shown, mut rows) = (0, 0);
-        for Item { text: item, rows: stands_for } in self.items.iter().take(limit.max(1)) {
+        let (mut shown, mut rows, mut counted) = (0, 0, 0);
+        for Item { text: item, rows: stands_for } in &self.items {
             let between = if shown == 0 { "" } else { self.frame.between };
             let needed = text.len() + between.len() + item.len() + self.frame.after.len();
-            if needed > room && shown > 0 {
+            if counted >= limit.max(1) || (needed > room && counted > 0) {
                 break;
             }
             text.push_str(between);
@@ -89,6 +91,7 @@ impl Sheet<'_> {
             }
             shown += 1;
             rows += stands_for;
+            counted += usize::from(*stands_for > 0);
         }
         text.push_str(self.frame.after);
         Fitted { text, shown, rows }
@@ -96,9 +99,15 @@ impl Sheet<'_> {
 
     /// Where the next answer starts after `shown` items: at the first row that was not shown, in the API server's order. A
     /// row behind it that was shown ahead of its place is shown once more there.
-    fn next(&self, shown: usize) -> Page {
+    fn next(&self, fitted: &Fitted) -> Page {
         let page = self.page;
-        let offset = self.starts.iter().skip(shown).min().copied().unwrap_or(self.rows);
+        if let Some(resume) = self.resume {
+            let cut = fitted.shown < self.items.len();
+            let behind = if cut { resume.behind(fitted.shown).or(page.token.as_ref()) } else { self.token.as_ref() };
+            let before = page.before + fitted.rows as u64;
+            return Page { limit: page.limit, token: behind.cloned(), offset: 0, before, form: Form::Fresh };
+        }
+        let offset = self.starts.iter().skip(fitted.shown).min().copied().unwrap_or(self.rows);
         match &self.token {
             Some(token) if offset >= self.rows => {
                 let before = page.before + self.rows as u64;
@@ -111,12 +120,10 @@ impl Sheet<'_> {
     fn footer(&self, shown: usize, resource: &str, handle: Option<&str>) -> String {
         let skipped = self.page.before + self.page.offset as u64;
         let last = skipped + shown as u64;
-        let range = if skipped == 0 { format!("{shown}") } else { format!("{}-{last}", skipped + 1) };
+        let range = if skipped == 0 || shown == 0 { format!("{shown}") } else { format!("{}-{last}", skipped + 1) };
         let known = self.remaining.or_else(|| self.token.is_none().then_some(0));
-        let total = match known {
-            Some(remaining) => format!(" of {}", self.page.before + self.rows as u64 + remaining),
-            None => format!(" of more than {}", self.page.before + self.rows as u64),
-        };
+        let total = self.page.before + self.rows as u64 + known.unwrap_or(0);
+        let total = if known.is_some() && !self.is_partial() { format!(" of {total}") } else { more_than(total) };
         let narrow = if self.narrow.is_empty() { "the question" } else { self.narrow };
         let how = match handle {
             Some(handle) => format!("narrow with {narrow}, or repeat the call with continue={handle}"),
@@ -132,8 +139,19 @@ impl Sheet<'_> {
             return String::new();
         }
         let last = self.page.before + self.rows as u64;
-        format!("\n# {}-{last} of {last} {resource} shown: the end\n", skipped + 1)
+        let total = if self.is_partial() { more_than(last) } else { format!(" of {last}") };
+        let range = if last > skipped { format!("{}-{last}", skipped + 1) } else { "0".to_owned() };
+        format!("\n# {range}{total} {resource} shown: the end\n")
     }
+
+    /// True when its last row is not the last of all.
+    fn is_partial(&self) -> bool {
+        self.resume.is_some_and(|resume| resume.partial)
+    }
+}
+
+fn more_than(total: u64) -> String {
+    format!(" of more than {total}")
 }
 
 /// `text` cut to `room` bytes at a line end, with a line that says so.

@@ -3,7 +3,7 @@
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use serde_json::json;
 
-use super::{Answer, Body, Budget, Form, Format, Listing, MAX_HANDLE, Output, Page, Presentation, render};
+use super::{Answer, Body, Budget, Form, Format, Listing, MAX_HANDLE, Output, Page, Presentation, Resume, render};
 use crate::model::{Column, Failure, Row, Table};
 
 fn pods(names: impl IntoIterator<Item = String>, namespace: Option<&str>) -> Table {
@@ -201,6 +201,62 @@ proptest! {
         }
         prop_assert_eq!(seen, (0..rows.len()).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_list_with_its_own_tokens_goes_on_behind_the_last_row_though_it_changes() {
+    for format in [Format::Table, Format::Json] {
+        let mut all: Vec<String> = (0..200).map(|at| format!("<{at:03}>{}", "x".repeat(150))).collect();
+        let (mut page, mut seen, mut pages) = (Page::first(100), Vec::<String>::new(), 0);
+        loop {
+            let behind = |name: &&String| page.token.as_ref().is_none_or(|token| *name > token);
+            let fitting: Vec<String> = all.iter().filter(behind).cloned().collect();
+            let shown = fitting.len().min(100);
+            let mut table = pods(fitting[..shown].iter().cloned(), None);
+            table.continue_token = (shown < fitting.len()).then(|| fitting[shown - 1].clone());
+            table.remaining = Some((fitting.len() - shown) as u64);
+            let mut output = listing(table, page.clone());
+            let tokens = fitting[..shown].iter().cloned().map(Some).collect();
+            output.resume = Some(Resume { tokens, partial: false });
+            let mut next = None;
+            let presentation = Presentation { format, ..Presentation::default() };
+            let answer = render(output, &presentation, |page| {
+                next = Some(page.clone());
+                Some("H".repeat(MAX_HANDLE))
+            });
+            let text = answer.unwrap().text;
+            seen.extend(text.split('<').skip(1).map(|part| part[..3].to_owned()));
+            pages += 1;
+            // What was shown goes, and another comes before the place.
+            all.remove(0);
+            all.insert(0, format!("<000>{pages}"));
+            match next {
+                Some(next) => page = next,
+                None => break,
+            }
+            assert_eq!((page.offset, page.before), (0, seen.len() as u64), "{format:?}");
+        }
+        assert!(pages > 2, "{format:?}");
+        assert_eq!(seen, (0..200).map(|at| format!("{at:03}")).collect::<Vec<_>>(), "{format:?}");
+    }
+}
+
+#[test]
+fn a_row_that_is_told_again_counts_towards_nothing() {
+    let mut output = listing(pods(names(4), None), Page { token: Some("t".into()), before: 10, ..Page::first(1) });
+    let tokens = vec![None, Some("a".into()), Some("b".into()), Some("c".into())];
+    output.resume = Some(Resume { tokens, partial: true });
+    let mut next = None;
+    let answer = render(output, &Presentation::default(), |page| {
+        next = Some(page.clone());
+        Some("H".into())
+    });
+    let text = answer.unwrap().text;
+    assert!(
+        text.starts_with("NAME\tREADY\nweb-00000\t1/1\nweb-00001\t1/1\n# 11-11 of more than 13 pods shown; "),
+        "{text}"
+    );
+    assert_eq!(next, Some(Page { token: Some("a".into()), before: 11, ..Page::first(1) }));
 }
 
 #[test]

@@ -83,11 +83,11 @@ impl Tool for WorkspacesFind {
 fn output(cx: &Cx, here: &Here, walk: &Walk, takes: impl Fn(&Node) -> bool, unasked: impl Fn(&Node) -> bool) -> Output {
     let told: Vec<&Node> = walk.rows().collect();
     let fitting: Vec<&Node> = told.iter().copied().filter(|node| takes(node)).collect();
-    let limit = usize::try_from(cx.page.limit).unwrap_or(usize::MAX);
-    let shown = cx.page.offset.saturating_add(limit).min(fitting.len());
-    let rows: Vec<Listed> = fitting.iter().take(shown).filter_map(|node| listed(here, node)).collect();
+    let shown = survey::within(walk, &fitting, cx.page.limit);
+    let page = fitting.get(..shown).unwrap_or_default();
+    let rows: Vec<Listed> = page.iter().filter_map(|node| listed(here, node)).collect();
     // Behind the last one that is shown, or that was looked at.
-    let last = if shown < fitting.len() { shown.checked_sub(1).and_then(|at| fitting.get(at)) } else { told.last() };
+    let last = if shown < fitting.len() { page.last() } else { told.last() };
     let more = shown < fitting.len() || walk.is_open();
     let part = Part {
         token: survey::token(walk, last.copied(), cx.page.token.as_ref()).filter(|_| more),
@@ -102,7 +102,8 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, takes: impl Fn(&Node) -> bool, unas
     };
     let unasked = told.iter().filter(|node| unasked(node)).count();
     let note = note(&told, walk, unasked, cx.page.token.is_some());
-    Output { notes: vec![note], next: next.iter().flatten().map(ToString::to_string).collect(), ..Output::new(body) }
+    let next = next.iter().flatten().map(ToString::to_string).collect();
+    Output { notes: vec![note], next, resume: Some(survey::resume(walk, page)), ..Output::new(body) }
 }
 
 fn listing<T>(cx: &Cx, content: T) -> Listing<T> {

@@ -10,7 +10,7 @@ use super::asking::{self, Access as Entering};
 use super::place::{Here, closed, outside};
 use super::row::{self, Listed, Part};
 use crate::model::{Access, Failure};
-use crate::output::{Body, Listing, Output, Page};
+use crate::output::{Body, Listing, Output, Page, Resume};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Children, Look, Workspace};
 use crate::tools::next::Next;
@@ -60,11 +60,10 @@ impl Tool for WorkspacesList {
         let part = Shown::of(&children, &filter, &cx.page);
         let placed: Vec<(String, Arc<Workspace>)> =
             part.items.iter().map(|child| (here.below(&[Arc::clone(&child.name)]), Arc::clone(child))).collect();
-        let mut accesses = vec![Entering::Unknown(String::new()); part.skipped];
-        accesses.extend(asking::entries(client, &view, placed.get(part.skipped..).unwrap_or_default()).await);
+        let accesses = asking::entries(client, &view, &placed).await;
         let listed = |((place, workspace), access)| Listed { place, workspace, access };
         let rows: Vec<Listed> = placed.into_iter().zip(accesses).map(listed).collect();
-        let next = next(&here, rows.get(part.skipped..).unwrap_or_default());
+        let next = next(&here, &rows);
         let body = if cx.presentation.wants_objects() {
             Body::Objects { list: listing(cx, row::objects(&here, &rows, &part.rest)), kind: "Workspace".into() }
         } else {
@@ -75,30 +74,34 @@ impl Tool for WorkspacesList {
             output = output.note(format!("only the first {} workspaces are read here", children.items.len()));
         }
         output.next = next.iter().map(ToString::to_string).collect();
+        let tokens = part.items.iter().map(|child| Some(token(child))).collect();
+        output.resume = Some(Resume { tokens, partial: children.cut });
         Ok(output)
     }
+}
+
+/// Where the list goes on behind a workspace. A name alone could be read as base64.
+fn token(workspace: &Workspace) -> String {
+    format!("{}:", workspace.name)
 }
 
 /// The part of a list of children that an answer may show.
 struct Shown {
     items: Vec<Arc<Workspace>>,
-    /// So many of them were shown by an answer before.
-    skipped: usize,
     rest: Part,
 }
 
 impl Shown {
     /// What fits `filter` behind the name in the page's token, as many as the page may show.
     fn of(children: &Children, filter: &Filter, page: &Page) -> Self {
-        // A name alone could be read as base64.
         let last = page.token.as_deref().map(|token| token.trim_end_matches(':'));
         let behind = |child: &&Arc<Workspace>| last.is_none_or(|last| *child.name > *last);
         let mut fitting = children.items.iter().filter(behind).filter(|child| filter.takes(child));
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let items: Vec<_> = fitting.by_ref().take(page.offset.saturating_add(limit)).cloned().collect();
+        let items: Vec<_> = fitting.by_ref().take(limit).cloned().collect();
         let remaining = fitting.count() as u64;
-        let token = items.last().filter(|_| remaining > 0).map(|last| format!("{}:", last.name));
-        Self { skipped: page.offset.min(items.len()), items, rest: Part { token, remaining: Some(remaining) } }
+        let token = items.last().filter(|_| remaining > 0).map(|last| token(last));
+        Self { items, rest: Part { token, remaining: Some(remaining) } }
     }
 }
 

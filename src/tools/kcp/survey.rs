@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::place::{Here, client_of};
 use super::walk::{Answer, Bounds, Found, Node, Step, Walk};
 use crate::model::Failure;
-use crate::output::Progress;
+use crate::output::{Progress, Resume};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Entry, Look, View, Workspace};
 
@@ -131,11 +131,23 @@ impl Survey<'_> {
     }
 }
 
-/// Where a walk goes on: behind the workspace `last`, by its path from the start, or where this one did, if it came no
-/// further. It ends in `:`, so that none is empty.
+/// Where a walk goes on behind each of `rows`, by its path from the start; a row that is told again leads nowhere. A token
+/// ends in `:`, so that none is empty.
+pub(super) fn resume(walk: &Walk, rows: &[&Node]) -> Resume {
+    let token = |node: &&Node| walk.is_wanted(&node.path).then(|| format!("{}:", node.path.join(":")));
+    Resume { tokens: rows.iter().map(token).collect(), partial: false }
+}
+
+/// Where a walk goes on: behind the workspace `last`, or where this one did, if it came no further.
 pub(super) fn token(walk: &Walk, last: Option<&Node>, before: Option<&String>) -> Option<String> {
-    let further = last.filter(|node| walk.is_wanted(&node.path)).map(|node| format!("{}:", node.path.join(":")));
+    let further = last.and_then(|last| resume(walk, &[last]).tokens.pop().flatten());
     further.or_else(|| before.cloned())
+}
+
+/// How many of `rows` to show for `limit` that count: those that are told again come first and do not.
+pub(super) fn within(walk: &Walk, rows: &[&Node], limit: u32) -> usize {
+    let again = rows.iter().take_while(|node| !walk.is_wanted(&node.path)).count();
+    again.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX)).min(rows.len())
 }
 
 fn read_token(token: &str) -> Vec<String> {

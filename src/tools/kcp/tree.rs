@@ -76,7 +76,8 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, depth: usize) -> Output {
     let part = Shown::of(here, &told, walk, cx, now);
     let shown = told.get(..part.rows).unwrap_or_default();
     let notes = notes(here, &told, walk, &cx.page, depth);
-    let next = next(here, shown.get(cx.page.offset..).unwrap_or_default());
+    let next = next(here, shown);
+    let resume = Some(survey::resume(walk, shown));
     let body = if cx.presentation.wants_objects() {
         let items = shown.iter().map(|node| object(here, node)).collect();
         Body::Objects { list: listing(cx, row::list(items, &part.rest)), kind: "Workspace".into() }
@@ -90,7 +91,7 @@ fn output(cx: &Cx, here: &Here, walk: &Walk, depth: usize) -> Output {
         };
         Body::Table(listing(cx, table))
     };
-    Output { notes, next: next.iter().map(ToString::to_string).collect(), ..Output::new(body) }
+    Output { notes, next: next.iter().map(ToString::to_string).collect(), resume, ..Output::new(body) }
 }
 
 fn listing<T>(cx: &Cx, content: T) -> Listing<T> {
@@ -99,24 +100,24 @@ fn listing<T>(cx: &Cx, content: T) -> Listing<T> {
 
 /// The part of what was walked that an answer shows.
 struct Shown {
-    /// Rows, also those of this page that were shown by an answer before.
     rows: usize,
     rest: Part,
 }
 
 impl Shown {
     fn of(here: &Here, told: &[&Node], walk: &Walk, cx: &Cx, now: Timestamp) -> Self {
-        let limit = usize::try_from(cx.page.limit).unwrap_or(usize::MAX);
         let mut room = if cx.presentation.budget == Budget::DEFAULT { ROOM } else { MORE_ROOM };
-        let mut shown = cx.page.offset.min(told.len());
-        for node in told.iter().skip(shown).take(limit) {
+        let mut shown = 0_usize;
+        let mut counted = false;
+        for node in told.iter().take(survey::within(walk, told, cx.page.limit)) {
             // Objects are cut where they are written.
             let size = if cx.presentation.wants_objects() { 0 } else { size(&cells(here, node, now)) };
-            if size > room && shown > cx.page.offset {
+            if size > room && counted {
                 break;
             }
             room = room.saturating_sub(size);
             shown += 1;
+            counted |= walk.is_wanted(&node.path);
         }
         let last = shown.checked_sub(1).and_then(|at| told.get(at));
         let more = shown < told.len() || walk.is_open();
@@ -153,7 +154,8 @@ fn notes(here: &Here, told: &[&Node], walk: &Walk, page: &Page, depth: usize) ->
         (true, _) => "complete: false, as many as answered in 8 s; ",
     };
     let mut notes = vec![format!("{whole}{totals}")];
-    let first = told.get(page.offset).filter(|_| page.token.is_some()).and_then(|node| node.path.split_last());
+    let first = told.iter().find(|node| walk.is_wanted(&node.path)).filter(|_| page.token.is_some());
+    let first = first.and_then(|node| node.path.split_last());
     notes.extend(first.map(|(_, parent)| format!("goes on in {}", here.below(parent))));
     notes
 }

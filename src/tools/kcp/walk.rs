@@ -147,7 +147,7 @@ impl Walk {
     }
 
     /// Rows in preorder, up to the first workspace that is still open. One above the place where the walk goes on is told again
-    /// when it did not answer: what else is below it stays unknown.
+    /// when it did not answer: what else is below it stays unknown. There is one at most: nothing is known below it.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Node> {
         let silent = |node: &Node| matches!(node.found, Some(Found::Unknown(_)));
         let told = self.nodes.values().take_while(|node| node.found.is_some());
@@ -170,16 +170,19 @@ impl Walk {
     }
 
     /// Closes the first open workspace: a walk that could look at nothing in its time says so of the first one, and the next
-    /// begins behind it.
+    /// begins behind it. Those above the place where it goes on are closed before.
     pub(super) fn give_up_first(&mut self, why: &str) {
-        if self.rows().next().is_some() {
-            return;
-        }
-        let first = self.nodes.iter().find(|(_, node)| node.found.is_none()).map(|(key, _)| key.clone());
-        if let Some(key) = first {
+        while !self.came_further()
+            && let Some(key) = self.nodes.iter().find(|(_, node)| node.found.is_none()).map(|(key, _)| key.clone())
+        {
             self.frontier.remove(&key);
             self.done(&key, Answer::Unknown(why.to_owned()), None);
         }
+    }
+
+    /// Whether there is a row that was not told before.
+    fn came_further(&self) -> bool {
+        self.rows().any(|node| self.is_wanted(&node.path))
     }
 
     /// Whether the first workspace may be asked although the bound is met: those above the place where the walk goes on do not
@@ -190,7 +193,7 @@ impl Walk {
         };
         let is_first =
             || self.nodes.iter().find(|(_, node)| node.found.is_none()).is_some_and(|(first, _)| first == key);
-        !self.is_wanted(&node.path) || (self.rows().next().is_none() && is_first())
+        !self.is_wanted(&node.path) || (!self.came_further() && is_first())
     }
 
     fn open(&mut self, key: &Key, children: &Children) -> Found {

@@ -74,6 +74,42 @@ fn a_page_is_small_also_with_long_names() {
 }
 
 #[test]
+fn pages_of_one_end_behind_a_workspace_that_does_not_answer() {
+    for format in [Format::Table, Format::Json] {
+        let mut cx = cx(principal("corp", &[]));
+        cx.presentation = Presentation { format, ..Presentation::default() };
+        cx.page = Page { token: Some("w00:w00:".into()), before: 3, ..Page::first(1) };
+        let mut pages = 0;
+        loop {
+            let behind = cx.page.token.clone().unwrap();
+            let behind = behind.split(':').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            let mut walk = Walk::new(Bounds { depth: 3, breadth: 50, most: 2_500 }, Some(behind), None);
+            while let Some(step) = walk.next(&Trials::default()) {
+                let items: Vec<_> = (0..5).map(|at| workspace(at, &format!("w{at:02}"))).collect();
+                let said = match step.path.len() {
+                    0 => Said::Children(Children { items: items.into(), cut: false }),
+                    _ if step.key == [0] => Said::Unknown("no answer".into()),
+                    _ => Said::Closed,
+                };
+                walk.done(&step.key, said, None);
+            }
+            let (answer, next) = page(&cx, &walk);
+            pages += 1;
+            assert!(
+                answer.text.contains("w00") == (pages == 1 || answer.text.contains("no answer")),
+                "{}",
+                answer.text
+            );
+            assert!(answer.text.contains(&format!("w{pages:02}")), "{format:?}: {}", answer.text);
+            let Some(next) = next else { break };
+            assert_eq!((next.offset, next.before), (0, 3 + pages));
+            cx.page = next;
+        }
+        assert_eq!(pages, 4, "{format:?}");
+    }
+}
+
+#[test]
 fn pages_of_any_format_show_each_workspace_once() {
     let name = |_: usize, at: usize| format!("w{at:02}");
     for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml] {

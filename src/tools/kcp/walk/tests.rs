@@ -210,6 +210,26 @@ fn a_walk_that_could_look_at_nothing_goes_on_behind_its_first_workspace() {
     assert_eq!((rows, walk.is_open()), (vec!["w000".to_owned()], true));
 }
 
+#[test]
+fn a_walk_behind_a_silent_workspace_comes_further() {
+    let tree = tree(&[3, 2]);
+    let mut walk = Walk::new(WIDE, behind("w000:w000"), None);
+    let start = walk.next(&Trials::default()).unwrap();
+    walk.done(&start.key, answer(&tree, &start), None);
+    walk.give_up_first("no time");
+    let rows: Vec<_> = walk.rows().map(|node| (joined(&node.path), walk.is_wanted(&node.path))).collect();
+    assert_eq!(rows, [("w000".to_owned(), false), ("w001".to_owned(), true)]);
+    assert!(walk.is_open());
+    // One that may look at nothing looks at one all the same.
+    let mut walk = Walk::new(Bounds { most: 0, ..WIDE }, behind("w000:w000"), None);
+    let start = walk.next(&Trials::default()).unwrap();
+    walk.done(&start.key, answer(&tree, &start), None);
+    let above = walk.next(&Trials::default()).unwrap();
+    walk.done(&above.key, Answer::Unknown("late".into()), None);
+    let (rows, asked) = walked(&tree, &mut walk, 1, |_| 0);
+    assert_eq!((rows, asked), (vec!["w000".to_owned(), "w001".to_owned()], 1));
+}
+
 proptest! {
     /// Whatever the order of answers and wherever a page ends, all rows come once and in order.
     #[test]
