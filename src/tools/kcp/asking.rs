@@ -1,7 +1,8 @@
 //! Asking many workspaces at once without letting those that do not answer delay the others.
 //!
 //! A kcp waits up to 10 s for the issuer of a workspace type with its own authentication when that does not answer, whoever
-//! asks. So a type has a few requests at a time until one of them was answered; when none was, no more of it are asked.
+//! asks. So a type has a part of the requests under way until one of them was answered. A workspace on a shard that is away
+//! does not answer either: so those that are tried first lie apart from each other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use crate::pool::workspaces::{Entry, View, Workspace};
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests of one list at a time.
 const AT_ONCE: usize = 32;
-/// Requests to a type of which nothing was answered yet.
-const TRIALS: usize = 4;
+/// Requests at a time to a type of which nothing was answered yet.
+const TRIALS: usize = 12;
+/// Requests at a time to all such types together; beyond these each has one.
+const ALL_TRIALS: usize = 24;
 /// Characters of a reason.
 const REASON: usize = 80;
 
@@ -78,9 +81,9 @@ impl Access {
         Self::Unknown("no answer in 5 s".to_owned())
     }
 
-    /// Nothing of its type answered.
-    pub(super) fn silent() -> Self {
-        Self::Unknown("others of its type do not answer".to_owned())
+    /// There was no time to ask it.
+    pub(super) fn unasked() -> Self {
+        Self::Unknown("others did not answer in 5 s".to_owned())
     }
 }
 
@@ -98,41 +101,46 @@ impl From<Entry> for Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     Now,
-    /// When one of its type has answered.
+    /// When one of its type has answered, or was given up.
     Later,
-    /// None of its type answered in time.
-    Never,
 }
 
 /// What became of the requests to the types of workspaces.
 #[derive(Debug, Default)]
-pub(super) struct Trials(HashMap<Arc<str>, Trial>);
+pub(super) struct Trials {
+    types: HashMap<Arc<str>, Trial>,
+    /// Requests under way to types of which nothing was answered.
+    waiting: usize,
+}
 
 #[derive(Debug, Default)]
 struct Trial {
     waiting: usize,
-    late: usize,
     answered: bool,
 }
 
 impl Trials {
     pub(super) fn turn(&self, kind: &str) -> Turn {
-        match self.0.get(kind) {
-            Some(Trial { answered: false, late, .. }) if *late >= TRIALS => Turn::Never,
-            Some(Trial { answered: false, late, waiting }) if late + waiting >= TRIALS => Turn::Later,
+        let most = if self.waiting < ALL_TRIALS { TRIALS } else { 1 };
+        match self.types.get(kind) {
+            Some(Trial { answered: false, waiting }) if *waiting >= most => Turn::Later,
             Some(_) | None => Turn::Now,
         }
     }
 
     pub(super) fn asked(&mut self, kind: &Arc<str>) {
-        self.0.entry(Arc::clone(kind)).or_default().waiting += 1;
+        let trial = self.types.entry(Arc::clone(kind)).or_default();
+        trial.waiting += 1;
+        self.waiting += usize::from(!trial.answered);
     }
 
     pub(super) fn ended(&mut self, kind: &str, answered: bool) {
-        let Some(trial) = self.0.get_mut(kind) else { return };
+        let Some(trial) = self.types.get_mut(kind) else { return };
+        if !trial.answered {
+            self.waiting = self.waiting.saturating_sub(if answered { trial.waiting } else { 1 });
+        }
         trial.waiting = trial.waiting.saturating_sub(1);
         trial.answered |= answered;
-        trial.late += usize::from(!answered);
     }
 }
 
@@ -145,6 +153,7 @@ pub(super) async fn entries(
     let until = Instant::now() + PATIENCE;
     let mut found: Vec<Option<Access>> = workspaces.iter().map(|(_, workspace)| known(view, workspace)).collect();
     let mut open: Vec<usize> = (0..found.len()).filter(|at| found.get(*at).is_some_and(Option::is_none)).collect();
+    spread(&mut open, |at| workspaces.get(at).map(|(_, workspace)| &*workspace.kind));
     let mut trials = Trials::default();
     let mut asked = FuturesUnordered::new();
     loop {
@@ -165,7 +174,23 @@ pub(super) async fn entries(
             *slot = Some(answer.unwrap_or_else(Access::late));
         }
     }
-    found.into_iter().map(|access| access.unwrap_or_else(Access::silent)).collect()
+    found.into_iter().map(|access| access.unwrap_or_else(Access::unasked)).collect()
+}
+
+/// Orders a list so that the first [`TRIALS`] of each type lie apart in it.
+fn spread<'a>(list: &mut [usize], kind: impl Fn(usize) -> Option<&'a str>) {
+    let mut sizes = HashMap::<_, usize>::new();
+    for at in list.iter() {
+        *sizes.entry(kind(*at)).or_default() += 1;
+    }
+    let mut seen = HashMap::<_, usize>::new();
+    list.sort_by_cached_key(|at| {
+        let kind = kind(*at);
+        let rank = seen.entry(kind).or_default();
+        let turn = *rank % sizes.get(&kind).map_or(1, |size| size.div_ceil(TRIALS).max(1));
+        *rank += 1;
+        turn
+    });
 }
 
 /// What is known without asking.
@@ -196,10 +221,10 @@ async fn enter(
 mod tests {
     use std::sync::Arc;
 
-    use super::{TRIALS, Trials, Turn};
+    use super::{ALL_TRIALS, TRIALS, Trials, Turn, spread};
 
     #[test]
-    fn a_type_that_does_not_answer_is_left_alone() {
+    fn a_type_that_does_not_answer_has_a_part_of_the_requests() {
         let (dead, well): (Arc<str>, Arc<str>) = ("dead".into(), "well".into());
         let mut trials = Trials::default();
         for _ in 0..TRIALS {
@@ -208,12 +233,28 @@ mod tests {
             trials.asked(&well);
         }
         assert_eq!((trials.turn(&dead), trials.turn(&well)), (Turn::Later, Turn::Later));
+        assert_eq!(trials.waiting, ALL_TRIALS);
+        assert_eq!(trials.turn("other"), Turn::Now, "each type has one at least");
         trials.ended(&well, true);
         trials.ended(&well, false);
         assert_eq!((trials.turn(&dead), trials.turn(&well)), (Turn::Later, Turn::Now), "one answer is enough");
+        assert_eq!(trials.waiting, TRIALS);
         for _ in 0..TRIALS {
             trials.ended(&dead, false);
         }
-        assert_eq!((trials.turn(&dead), trials.turn(&well)), (Turn::Never, Turn::Now));
+        assert_eq!((trials.turn(&dead), trials.waiting), (Turn::Now, 0), "others of it are tried");
+    }
+
+    #[test]
+    fn those_that_are_tried_first_lie_apart() {
+        let mut list: Vec<usize> = (0..100).collect();
+        spread(&mut list, |at| Some(if at < 40 { "a" } else { "b" }));
+        let first =
+            |range: std::ops::Range<usize>| list.iter().copied().filter(|at| range.contains(at)).take(10).collect();
+        let (a, b): (Vec<_>, Vec<_>) = (first(0..40), first(40..100));
+        assert_eq!(a, (0..10).map(|at| at * 4).collect::<Vec<_>>());
+        assert_eq!(b, (0..10).map(|at| 40 + at * 5).collect::<Vec<_>>());
+        list.sort_unstable();
+        assert!(list.into_iter().eq(0..100), "all are there");
     }
 }

@@ -103,24 +103,11 @@ impl Walk {
         if self.read >= self.bounds.most && !self.may_go_beyond() {
             return None;
         }
-        let mut silent = Vec::new();
-        let mut chosen = None;
-        for key in &self.frontier {
-            let kind = self.nodes.get(key).and_then(|node| node.workspace.as_ref()).map(|workspace| &*workspace.kind);
-            match kind.map_or(Turn::Now, |kind| trials.turn(kind)) {
-                Turn::Now => {
-                    chosen = Some(key.clone());
-                    break;
-                }
-                Turn::Later => {}
-                Turn::Never => silent.push(key.clone()),
-            }
-        }
-        for key in silent {
-            self.frontier.remove(&key);
-            self.done(&key, Answer::Unknown("others of its type do not answer".to_owned()), None);
-        }
-        let key = chosen?;
+        let may_be_asked = |key: &&Key| {
+            let kind = self.nodes.get(*key).and_then(|node| node.workspace.as_ref()).map(|workspace| &*workspace.kind);
+            kind.is_none_or(|kind| trials.turn(kind) == Turn::Now)
+        };
+        let key = self.frontier.iter().find(may_be_asked)?.clone();
         self.frontier.remove(&key);
         let node = self.nodes.get(&key)?;
         self.read += usize::from(self.is_wanted(&node.path));
