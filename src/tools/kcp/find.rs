@@ -126,12 +126,14 @@ fn note(told: &[&Node], walk: &Walk, unasked: usize, goes_on: bool) -> String {
     let silent = count(|found| matches!(found, Found::Unknown(_))) + unasked;
     let refused = count(|found| matches!(found, Found::No));
     let crowds = count(|found| matches!(found, Found::Open { cut: true, .. }));
-    let whole = if walk.is_open() || silent > 0 || crowds > 0 { "complete: false; " } else { "" };
+    let closed = count(|found| matches!(found, Found::Closed));
+    let whole = if walk.is_open() || silent > 0 || crowds > 0 || closed > 0 { "complete: false; " } else { "" };
     let on = if goes_on { " more" } else { "" };
     let mut note =
         format!("{whole}searched {}{on} workspaces", told.iter().filter(|node| node.workspace.is_some()).count());
     for (count, what) in [
         (refused, "without access"),
+        (closed, "whose workspaces you cannot list"),
         (silent, "did not answer"),
         (crowds, "with more than 10,000 children, the others not searched"),
     ] {

@@ -147,7 +147,9 @@ fn notes(here: &Here, told: &[&Node], walk: &Walk, page: &Page, depth: usize) ->
             totals = format!("{totals}; {count} {what}");
         }
     }
-    let whole = match (walk.is_open(), silent) {
+    let crowds =
+        count(|node| matches!(node.found, Some(Found::Open { hidden: 1.., .. } | Found::Open { cut: true, .. })));
+    let whole = match (walk.is_open(), silent + crowds) {
         (false, 0) => "",
         (false, _) => "complete: false; ",
         (true, _) if walk.is_full() => "complete: false, as many as one call looks at; ",
