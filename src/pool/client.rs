@@ -84,6 +84,11 @@ impl ClusterClient {
         &self.target
     }
 
+    /// What is left of the call's time.
+    pub fn time_left(&self) -> Duration {
+        self.sender.deadline.saturating_duration_since(std::time::Instant::now())
+    }
+
     /// Tells its credential from others.
     pub(super) fn credential_digest(&self) -> [u8; 32] {
         self.sender.credential.digest()

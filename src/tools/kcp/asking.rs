@@ -18,6 +18,8 @@ use crate::pool::workspaces::{Entry, View, Workspace};
 
 /// What one workspace has for its answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Time of the call that is kept for the answer itself.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Requests of one list at a time.
 const AT_ONCE: usize = 32;
 /// Requests at a time to a type of which nothing was answered yet.
@@ -78,12 +80,12 @@ impl Access {
 
     /// It did not answer in time.
     pub(super) fn late() -> Self {
-        Self::Unknown("no answer in 5 s".to_owned())
+        Self::Unknown("no answer in time".to_owned())
     }
 
     /// There was no time to ask it.
     pub(super) fn unasked() -> Self {
-        Self::Unknown("others did not answer in 5 s".to_owned())
+        Self::Unknown("others did not answer in time".to_owned())
     }
 }
 
@@ -144,13 +146,18 @@ impl Trials {
     }
 }
 
+/// `most`, or what is left of the call's time without what the answer needs, when that is less.
+pub(super) fn span(client: &ClusterClient, most: Duration) -> Duration {
+    most.min(client.time_left().saturating_sub(MARGIN))
+}
+
 /// Whether the caller may enter each of `workspaces`, given with their places: from its view, or asked within 5 s in all.
 pub(super) async fn entries(
     client: &ClusterClient,
     view: &View,
     workspaces: &[(String, Arc<Workspace>)],
 ) -> Vec<Access> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + span(client, PATIENCE);
     let mut found: Vec<Option<Access>> = workspaces.iter().map(|(_, workspace)| known(view, workspace)).collect();
     let mut open: Vec<usize> = (0..found.len()).filter(|at| found.get(*at).is_some_and(Option::is_none)).collect();
     spread(&mut open, |at| workspaces.get(at).map(|(_, workspace)| &*workspace.kind));

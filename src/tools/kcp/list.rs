@@ -5,11 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::asking::{self, Access as Entering};
+use super::asking::{self, Access as Entering, PATIENCE};
 use super::place::{Here, closed, outside};
 use super::row::{self, Listed, Part};
-use crate::model::{Access, Failure};
+use crate::model::{Access, Failure, FailureKind};
 use crate::output::{Body, Listing, Output, Page, Resume};
 use crate::pool::ClusterClient;
 use crate::pool::workspaces::{Children, Look, Workspace};
@@ -51,7 +52,9 @@ impl Tool for WorkspacesList {
         let filter = Filter::read(args.kind, args.state, args.label_selector, args.text)?;
         let here = Here::of(client)?;
         let view = client.workspaces();
-        let look = view.look(client).await.map_err(|failure| failure.doing("listing workspaces"))?;
+        let look =
+            timeout(asking::span(client, PATIENCE), view.look(client)).await.unwrap_or_else(|_elapsed| Err(late()));
+        let look = look.map_err(|failure| failure.doing("listing workspaces"))?;
         let children = match look {
             Look::Children(children) => children,
             Look::Closed => return Err(closed(&here)),
@@ -78,6 +81,13 @@ impl Tool for WorkspacesList {
         output.resume = Some(Resume { tokens, partial: children.cut });
         Ok(output)
     }
+}
+
+/// The list itself did not come.
+fn late() -> Failure {
+    let hint =
+        "Repeat the call; if it stays so, its shard or the issuer of its type does not answer: ask who runs the kcp";
+    Failure::new(FailureKind::Unreachable, "cluster_timeout", "no answer in 5 s").hint(hint)
 }
 
 /// Where the list goes on behind a workspace. A name alone could be read as base64.

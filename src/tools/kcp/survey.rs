@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::asking::{Access, PATIENCE, Trials};
+use super::asking::{Access, PATIENCE, Trials, span};
 use super::filter::Filter;
 use super::place::{Here, client_of};
 use super::walk::{Answer, Bounds, Found, Node, Step, Walk};
@@ -17,7 +17,7 @@ use crate::pool::workspaces::{Entry, Look, View, Workspace};
 
 /// Workspaces that are asked at a time.
 const AT_ONCE: usize = 48;
-/// How long a walk goes on.
+/// How long a walk goes on, at most.
 const SPAN: Duration = Duration::from_secs(8);
 /// Workspaces that one call looks at.
 const MOST: usize = 2_500;
@@ -52,7 +52,7 @@ impl Survey<'_> {
     }
 
     async fn run(&self, walk: &mut Walk) {
-        let until = Instant::now() + SPAN;
+        let until = Instant::now() + span(self.client, SPAN);
         let mut trials = Trials::default();
         let mut asked = FuturesUnordered::new();
         loop {
@@ -79,7 +79,7 @@ impl Survey<'_> {
                 }
                 Ok(None) => break,
                 Err(_elapsed) => {
-                    walk.give_up_first("no answer in 8 s");
+                    walk.give_up_first("no answer in time");
                     break;
                 }
             }

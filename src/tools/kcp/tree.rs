@@ -153,7 +153,7 @@ fn notes(here: &Here, told: &[&Node], walk: &Walk, page: &Page, depth: usize) ->
         (false, 0) => "",
         (false, _) => "complete: false; ",
         (true, _) if walk.is_full() => "complete: false, as many as one call looks at; ",
-        (true, _) => "complete: false, as many as answered in 8 s; ",
+        (true, _) => "complete: false, as many as answered in time; ",
     };
     let mut notes = vec![format!("{whole}{totals}")];
     let first = told.iter().find(|node| walk.is_wanted(&node.path)).filter(|_| page.token.is_some());
