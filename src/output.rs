@@ -208,15 +208,21 @@ pub fn render(
     let text = room(presentation.budget.text);
     let resume = output.resume.as_ref();
     let body = match output.body {
-        Body::Table(list) => sheet_of_table(&list, None, resume, &[], presentation, next_page, around)?,
-        Body::Sorted { list, first } => sheet_of_table(&list, None, None, &first, presentation, next_page, around)?,
+        Body::Table(list) => {
+            sheet_of_table(&list, &Stand { resume, ..Stand::default() }, presentation, next_page, around)?
+        }
+        Body::Sorted { list, first } => {
+            let stand = Stand { first: &first, ..Stand::default() };
+            sheet_of_table(&list, &stand, presentation, next_page, around)?
+        }
         Body::Groups { list, sizes, first } => {
-            sheet_of_table(&list, Some(&sizes), None, &first, presentation, next_page, around)?
+            let stand = Stand { sizes: Some(&sizes), first: &first, resume: None };
+            sheet_of_table(&list, &stand, presentation, next_page, around)?
         }
         Body::Objects { list, kind } if !presentation.format.wants_objects() => {
             let list = projected(list, &kind, &presentation.columns)?;
             let whole = Presentation { columns: Vec::new(), ..presentation.clone() };
-            sheet_of_table(&list, None, resume, &[], &whole, next_page, around)?
+            sheet_of_table(&list, &Stand { resume, ..Stand::default() }, &whole, next_page, around)?
         }
         Body::Objects { list, kind } => {
             if !presentation.columns.is_empty() {
@@ -316,18 +322,26 @@ fn rest_of(list: &Value) -> (Option<String>, Option<u64>) {
     (token.map(Into::into), list.pointer("/metadata/remainingItemCount").and_then(Value::as_u64))
 }
 
-/// A table whose rows stand for as many objects as `sizes` say; for one each without it. On a page of which nothing was
-/// shown the rows that `first` marks come first.
+/// What the rows of a table are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Stand<'a> {
+    /// How many objects each stands for; without it, one.
+    sizes: Option<&'a [usize]>,
+    /// Those that come first on a page of which nothing was shown.
+    first: &'a [bool],
+    /// Where a page goes on behind each of them.
+    resume: Option<&'a Resume>,
+}
+
 fn sheet_of_table(
     list: &Listing<Table>,
-    sizes: Option<&[usize]>,
-    resume: Option<&Resume>,
-    first: &[bool],
+    stand: &Stand<'_>,
     presentation: &Presentation,
     next_page: impl FnOnce(&Page) -> Option<String>,
     around: usize,
 ) -> Result<String, Failure> {
     let (table, page) = (&list.content, &list.page);
+    let Stand { sizes, first, resume } = *stand;
     let shown = table::Shown::pick(table, presentation)?;
     let budget = presentation.budget;
     let header = shown.header();
