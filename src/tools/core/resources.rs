@@ -48,37 +48,18 @@ impl Tool for ResourcesList {
         let resource = client.kind(&args.kind, args.api_version.as_deref()).await?;
         let namespace = what.namespace.clone();
         let output = list(cx, client, &resource, what).await?;
-        let next = match &client.target().place {
+        let target = client.target();
+        let next = match &target.place {
             Place::Whole => None,
-            Place::Name(_) | Place::Path(_) => look(&output.body, &resource, namespace),
+            Place::Name(_) | Place::Path(_) => first(&output.body, &resource, namespace, &target.address().to_string()),
         };
-        let at = client.target().address().to_string();
-        Ok(Output { next: next.map(|look| look.at(&at).to_string()).into_iter().collect(), ..output })
-    }
-}
-
-/// The first object of a list that begins here.
-#[derive(Debug, PartialEq, Eq)]
-struct First {
-    kind: String,
-    name: String,
-    namespace: Option<String>,
-}
-
-impl First {
-    /// The call that reads it.
-    fn at(self, cluster: &str) -> Next {
-        let next = Next::at("resources_get", cluster).with("kind", self.kind).with("name", self.name);
-        match self.namespace {
-            Some(namespace) => next.with("namespace", namespace),
-            None => next,
-        }
+        Ok(Output { next: next.iter().map(Next::to_string).collect(), ..output })
     }
 }
 
 /// What to read first of a list in the workspace of a kcp, where nobody knows the way yet; none where it cannot be got, and
 /// in the rest of a list.
-fn look(body: &Body, resource: &ApiResource, namespace: Option<String>) -> Option<First> {
+fn first(body: &Body, resource: &ApiResource, namespace: Option<String>, cluster: &str) -> Option<Next> {
     let (list, at) = match body {
         Body::Table(list) => (list, 0),
         Body::Sorted { list, first } => (list, first.iter().position(|first| *first).unwrap_or(0)),
@@ -96,7 +77,11 @@ fn look(body: &Body, resource: &ApiResource, namespace: Option<String>) -> Optio
     let column = list.content.columns.iter().position(|column| column.name.eq_ignore_ascii_case("name"))?;
     let name = row.cells.get(column).filter(|name| names::object(name).is_ok())?.clone();
     let namespace = row.namespace.clone().or(namespace).filter(|_| resource.namespaced);
-    Some(First { kind: resource.qualified(), name, namespace })
+    let next = Next::at("resources_get", cluster).with("kind", resource.qualified()).with("name", name);
+    Some(match namespace {
+        Some(namespace) => next.with("namespace", namespace),
+        None => next,
+    })
 }
 
 /// Which objects of a kind, already checked.
@@ -303,7 +288,7 @@ fn with_kind(mut object: Value, resource: &ApiResource) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{arranged, look, scope, serves, with_kind};
+    use super::{arranged, first, scope, serves, with_kind};
     use crate::model::{ApiResource, Column, Row, Table};
     use crate::output::{Body, Form, Listing, MAX_LIMIT, Output, Page, Presentation, render};
     use crate::reference::tokens;
@@ -348,7 +333,7 @@ mod tests {
         let list = Listing { resource: "configmaps".into(), content, page: Page::first(10), narrow: "" };
         let kind = resource("configmaps", "ConfigMap", true);
         let next = |body: &Body, kind: &ApiResource, namespace: Option<&str>| {
-            look(body, kind, namespace.map(Into::into)).map(|first| first.at("k:root:a").to_string())
+            first(body, kind, namespace.map(Into::into), "k:root:a").map(|next| next.to_string())
         };
         let table = Body::Table(list.clone());
         let read = "resources_get cluster=k:root:a kind=configmaps name=a namespace=shop";
