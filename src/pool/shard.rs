@@ -24,7 +24,7 @@ pub(super) fn explain(failure: Failure, reply: &Reply, target: &Target) -> Failu
             "Try again in a minute; if it stays, the server in the inventory must be the front-proxy",
         ),
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => (
-            format!("the shard of this workspace, or something before it, does not answer ({})", status.as_u16()),
+            format!("the shard of this workspace does not answer, or something before it ({})", status.as_u16()),
             "Other workspaces may well work; try again later, or ask whoever runs this kcp",
         ),
         _ => return failure,
@@ -65,11 +65,11 @@ mod tests {
         for status in [502, 503, 504] {
             let failure = said(ClusterKind::Kcp, status, "");
             assert_eq!((failure.code, failure.kind), ("workspace_unreachable", FailureKind::Cluster));
-            assert!(failure.cause.ends_with(&format!("does not answer ({status})")), "{failure:?}");
+            assert!(failure.cause.ends_with(&format!("or something before it ({status})")), "{failure:?}");
         }
         let passed = on_the_way(said(ClusterKind::Kcp, 502, ""), "root:org");
         assert!(
-            passed.cause.starts_with("the shard of the workspace root:org, on the way, or something before it,"),
+            passed.cause.starts_with("the shard of the workspace root:org, on the way, does not answer"),
             "{passed:?}"
         );
         let moved = said(ClusterKind::Kcp, 429, "Not found on this shard\n");

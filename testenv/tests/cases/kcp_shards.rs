@@ -19,8 +19,8 @@ use crate::lab::kcp::{Kcp, cell, configmaps};
 fn ways_to_be_away() -> [(Fault, &'static str); 4] {
     let text = |code, text| Fault::Text { code, retry_after: Some(1).filter(|_| code == 429), text };
     [
-        (text(502, ""), "the shard of this workspace, or something before it, does not answer (502)"),
-        (text(503, "Not available.\n"), "the shard of this workspace, or something before it, does not answer (503)"),
+        (text(502, ""), "the shard of this workspace does not answer, or something before it (502)"),
+        (text(503, "Not available.\n"), "the shard of this workspace does not answer, or something before it (503)"),
         (text(429, "Not found on this shard\n"), "this workspace is on another shard (429)"),
         (Fault::Reset { after: 0 }, "the connection broke before the answer was complete"),
     ]
