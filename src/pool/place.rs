@@ -36,19 +36,11 @@ impl Passed {
     }
 }
 
-/// What a logical cluster says of itself.
-pub(super) struct Identity {
-    /// Its name, which kcp writes on every object.
-    pub(super) name: Option<LogicalCluster>,
-    /// What its annotation says of its path: a claim, which its administrator can write.
-    pub(super) path: Option<WorkspacePath>,
-}
-
-/// Reads the LogicalCluster object at `place`, which must lead below no mount.
+/// What the annotation of a logical cluster says of its path: a claim, which its administrator can write.
 ///
 /// # Errors
 /// The API server's answer when it is none, or no answer.
-pub(super) async fn identity(sender: &Sender, place: &str) -> Result<Identity, Failure> {
+pub(super) async fn claimed_path(sender: &Sender, name: &LogicalCluster) -> Result<Option<WorkspacePath>, Failure> {
     #[derive(Deserialize)]
     struct Object {
         metadata: Metadata,
@@ -60,22 +52,16 @@ pub(super) async fn identity(sender: &Sender, place: &str) -> Result<Identity, F
     }
     #[derive(Deserialize, Default)]
     struct Annotations {
-        #[serde(rename = "kcp.io/cluster")]
-        cluster: Option<String>,
         #[serde(rename = "kcp.io/path")]
         path: Option<String>,
     }
     let ask = Ask { cluster_scoped: true, ..Ask::get("/apis/core.kcp.io/v1alpha1/logicalclusters/cluster") };
-    let reply = sender.send(place, &ask).await?;
+    let reply = sender.send(&prefix(name), &ask).await?;
     let object: Object = serde_json::from_slice(&reply.body).map_err(|error| {
         Failure::new(FailureKind::Cluster, "unexpected_answer", "the LogicalCluster object cannot be read")
             .because(&error)
     })?;
-    let Annotations { cluster, path } = object.metadata.annotations;
-    Ok(Identity {
-        name: cluster.and_then(|name| LogicalCluster::parse(&name).ok()),
-        path: path.and_then(|path| WorkspacePath::parse(&path).ok()),
-    })
+    Ok(object.metadata.annotations.path.and_then(|path| WorkspacePath::parse(&path).ok()))
 }
 
 /// Walks down to `path` from one above it, which is not among those passed.

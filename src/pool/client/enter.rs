@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use super::ClusterClient;
-use crate::model::{Failure, FailureKind, LogicalCluster, PathTrust, Place, WorkspacePath};
+use crate::model::{Failure, FailureKind, LogicalCluster, Place, WorkspacePath};
 use crate::pool::place;
 
 impl ClusterClient {
@@ -82,7 +82,8 @@ impl ClusterClient {
     /// The canonical path of the logical cluster that this client is bound to, proven and kept for five minutes; `None` =
     /// not readable for this caller, or not proven.
     async fn look_up_path(&self) -> Result<Option<WorkspacePath>, Failure> {
-        let Some(name) = self.logical_cluster_here().await? else { return Ok(None) };
+        // Nothing for a cluster that is no kcp by its entry: there is no way to look at what is above it.
+        let Some(name) = self.logical_cluster() else { return Ok(None) };
         if name == LogicalCluster::root() {
             return Ok(WorkspacePath::parse(name.as_str()).ok());
         }
@@ -90,7 +91,7 @@ impl ClusterClient {
         let prove = Box::pin(async {
             let proven = match &self.claimed {
                 Some(claimed) => self.proven(&name, claimed.clone()).await?,
-                None => match place::identity(&self.sender, &place::prefix(&name)).await?.path {
+                None => match place::claimed_path(&self.sender, &name).await? {
                     Some(claimed) => self.proven(&name, claimed).await?,
                     None => None,
                 },
@@ -100,30 +101,14 @@ impl ClusterClient {
         known(self.caches.look_up("paths", &self.caches.paths, key, prove).await)
     }
 
-    /// The name of the logical cluster here; where a path is sent as it is, what the server says.
-    async fn logical_cluster_here(&self) -> Result<Option<LogicalCluster>, Failure> {
-        match self.logical_cluster() {
-            Some(name) => Ok(Some(name)),
-            // A cluster that is no kcp by its entry: there is no way to look at what is above it.
-            None if self.place_name().is_empty() => Ok(None),
-            None => {
-                known(place::identity(&self.sender, &self.prefix()).await).map(|found| found.and_then(|it| it.name))
-            }
-        }
-    }
-
-    /// `claimed`, when it leads to `name`.
+    /// `claimed`, when it leads to `name`. It was written by whoever administers the workspace, so it is walked by names also
+    /// where paths are trusted: sent as it is, it could lead to another server, which answers what it likes.
     async fn proven(&self, name: &LogicalCluster, claimed: WorkspacePath) -> Result<Option<WorkspacePath>, Failure> {
         if !claimed.is_from_root() {
             return Ok(None);
         }
-        let found = match self.target.cluster.paths {
-            PathTrust::Resolve => self.resolve(&claimed, false).await.map(Some),
-            PathTrust::Trusted => {
-                place::identity(&self.sender, &format!("/clusters/{claimed}")).await.map(|found| found.name)
-            }
-        };
-        Ok(known(found)?.flatten().filter(|found| found == name).map(|_| claimed))
+        let found = known(self.resolve(&claimed, false).await)?;
+        Ok(found.filter(|found| found == name).map(|_| claimed))
     }
 }
 
@@ -150,3 +135,6 @@ fn known<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
 fn not_known() -> Failure {
     Failure::new(FailureKind::NotFound, "workspace_unresolved", "the path of this workspace is not known")
 }
+
+#[cfg(test)]
+mod tests;
