@@ -72,7 +72,7 @@ impl ClusterClient {
         if let Place::Path(path) = &self.target.place {
             let prefix: Arc<str> = match self.target.cluster.paths {
                 PathTrust::Trusted => format!("/clusters/{path}").into(),
-                PathTrust::Resolve => place::prefix(&self.resolve(path, false).await?).into(),
+                PathTrust::Resolve => place::prefix(&self.written(self.resolve(path, false).await)?).into(),
             };
             self.set_prefix(prefix);
         }
@@ -271,7 +271,7 @@ impl ClusterClient {
         if self.resolved_again.swap(true, Ordering::Relaxed) {
             return Err(failure);
         }
-        let name = match self.resolve(path, true).await {
+        let name = match self.written(self.resolve(path, true).await) {
             Ok(name) => name,
             Err(now) if matches!(now.code, "workspace_mount" | "workspace_not_ready") => return self.sent(Err(now)),
             Err(_) => return Err(failure),

@@ -61,14 +61,41 @@ impl ClusterClient {
         self.caches.views.view(self.views_key(), self.sender.transport.key().bytes())
     }
 
-    /// The logical cluster at `path` in this kcp, found as every path is: never through a mount.
+    /// The logical cluster at `path` in this kcp, which the caller wrote, found as every path is: never through a mount.
     ///
     /// # Errors
     /// When a rule of the policy denies it: then nothing is sent. When a workspace on the way cannot be read, is not there,
     /// is a mount or not ready.
     pub async fn find(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
+        self.written(self.find_told(path).await)
+    }
+
+    /// As [`ClusterClient::find`], once more from the top: the workspace may have been made anew.
+    ///
+    /// # Errors
+    /// As [`ClusterClient::find`].
+    pub async fn find_again(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
+        self.ask_about(path)?;
+        self.written(self.resolve(path, true).await)
+    }
+
+    /// As [`ClusterClient::find`], for a path that the caller did not write: it stands in an object, and where it leads says
+    /// nothing of what the caller was shown.
+    ///
+    /// # Errors
+    /// As [`ClusterClient::find`].
+    pub async fn find_told(&self, path: &WorkspacePath) -> Result<LogicalCluster, Failure> {
         self.ask_about(path)?;
         self.resolve(path, false).await
+    }
+
+    /// What became of a path that the caller wrote. Where a workspace on it is not there, what this caller was shown of the way
+    /// is not so, or not any more.
+    pub(super) fn written(&self, found: Result<LogicalCluster, Failure>) -> Result<LogicalCluster, Failure> {
+        if found.as_ref().is_err_and(|failure| failure.code == "workspace_unresolved") {
+            self.forget_view();
+        }
+        found
     }
 
     /// The workspace cannot be entered. A view that says otherwise is out of date, and who knows what else in it.
@@ -93,12 +120,7 @@ impl ClusterClient {
         if fresh {
             self.caches.places.invalidate(&key).await;
         }
-        let found = self.caches.look_up("places", &self.caches.places, key, Box::pin(self.walk(path, fresh))).await;
-        if found.is_err() {
-            // What this caller was shown of the way is not so, or not any more.
-            self.forget_view();
-        }
-        found
+        self.caches.look_up("places", &self.caches.places, key, Box::pin(self.walk(path, fresh))).await
     }
 
     /// Walks to `path` from the nearest workspace above it that this caller has passed, and from the top when that leads

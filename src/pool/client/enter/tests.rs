@@ -149,3 +149,29 @@ async fn a_path_that_a_workspace_claims_is_never_sent() {
     assert!(client.whoami().await.is_err());
     assert!(kcp.asked()[0].starts_with("/clusters/root:org:other/"));
 }
+
+#[tokio::test]
+async fn only_a_path_of_the_caller_that_leads_nowhere_is_news() {
+    let kcp = Kcp::start(PathTrust::Resolve).await;
+    let org = kcp.client("root:org", None).await.unwrap();
+    let seen = || org.workspaces().known("org1").is_some();
+    for (kept, written, wrong) in [
+        (true, true, "root:org:late"),
+        (true, true, "root:org:edge"),
+        (true, false, "root:org:gone"),
+        (false, true, "root:org:gone"),
+    ] {
+        org.workspaces().look(&org).await.unwrap();
+        assert!(seen());
+        let wrong = path(wrong);
+        let found = if written { org.find(&wrong).await } else { org.find_told(&wrong).await };
+        assert!(found.is_err(), "{wrong}");
+        assert_eq!(seen(), kept, "{wrong} {written}");
+    }
+    // As the target of a call.
+    for (kept, wrong) in [(true, "root:org:late"), (false, "root:org:gone")] {
+        org.workspaces().look(&org).await.unwrap();
+        assert!(kcp.client(wrong, None).await.is_err());
+        assert_eq!(seen(), kept, "{wrong}");
+    }
+}

@@ -131,7 +131,7 @@ async fn type_of(client: &ClusterClient, kind: &str) -> Option<Value> {
     let path = WorkspacePath::parse(path).ok()?;
     let found: Result<LogicalCluster, Failure> = match path.parent() {
         None => LogicalCluster::parse(path.as_str()).map_err(|error| Failure::arguments(error.to_string())),
-        Some(_) => client.find(&path).await,
+        Some(_) => client.find_told(&path).await,
     };
     let there = client.at(&found.ok()?, Some(&path)).ok()?;
     there.get(&part::workspace_types(), None, name).await.ok()
