@@ -267,6 +267,9 @@ pub async fn a_workspace_made_anew_is_where_it_was(scene: &Scene) -> anyhow::Res
     let (new_fine, new_hidden) = (make("root:org:fine"), make("root:org:hidden"));
     assert!(new_fine != fine && new_hidden != hidden, "made anew");
     tap.clear();
+    // The name that was found for its path is that of the old one, and nobody has looked into it before.
+    let tree = json!({"cluster": "kcp-n:root", "under": "org:fine"});
+    good(&alice, "kcp_workspace_tree", tree).await?;
     for (fine, hidden) in [
         ("root:org:fine", "root:org:hidden"),
         (&*format!("{org}:fine"), &*format!("{org}:hidden")),
