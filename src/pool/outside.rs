@@ -7,26 +7,52 @@
 
 use super::client::ClusterClient;
 use super::place;
+use super::unaccepted;
 use super::workspaces::{Entry, probe};
 use crate::model::{ClusterKind, Failure, FailureKind, PathTrust, Place};
+
+/// 401.
+const REJECTED: &str = "cluster_rejected_credential";
 
 impl ClusterClient {
     /// `failure` as the caller may hear it. One more request, and only for what says no; and of a workspace that was named
     /// by its path and cannot be entered, what its own object says.
     pub async fn heard(&self, failure: Failure) -> Failure {
-        if self.target().cluster.kind != ClusterKind::Kcp || self.target().place == Place::Whole || !says_no(&failure) {
+        if self.target().cluster.kind != ClusterKind::Kcp || self.target().place == Place::Whole {
+            return failure;
+        }
+        // A shard looks at the credential only where there is a workspace: to a path that leads nowhere it says 404.
+        if self.is_guessed() && failure.code == REJECTED {
+            return self.no_way(&failure).await;
+        }
+        if !says_no(&failure) {
             return failure;
         }
         match probe(self).await {
             Ok(Entry::Yes | Entry::Unknown) => failure,
-            Ok(Entry::No) => {
-                self.no_way_in();
-                let said = self.not_usable().await.unwrap_or_else(|| outside(&failure));
-                said.target(self.target().address().to_string())
-            }
+            Ok(Entry::No) => self.no_way(&failure).await,
+            Err(unanswered) if self.is_guessed() && unanswered.code == REJECTED => self.no_way(&failure).await,
             // Without it, nobody knows what the first answer tells.
             Err(unanswered) => unanswered,
         }
+    }
+
+    /// A path that is sent as it is, and that the operator does not name to everybody who reaches this kcp.
+    fn is_guessed(&self) -> bool {
+        let cluster = &self.target().cluster;
+        let Place::Path(path) = &self.target().place else { return false };
+        cluster.paths == PathTrust::Trusted && !cluster.entry.contains(path)
+    }
+
+    async fn no_way(&self, failure: &Failure) -> Failure {
+        self.no_way_in();
+        let mut said = self.not_usable().await.unwrap_or_else(|| outside(failure));
+        let advice = unaccepted::advice(self.target(), self.principal(), self.way()).filter(|_| self.is_guessed());
+        if let Some((hint, retry)) = advice {
+            let both = said.hint.take().map_or_else(|| hint.clone(), |first| format!("{first}. {hint}"));
+            said = Failure { retry, ..said.hint(both) };
+        }
+        said.target(self.target().address().to_string())
     }
 
     /// What the Workspace object in the parent says, where a walk came by and it does not say that it is ready. A path that
@@ -43,7 +69,7 @@ impl ClusterClient {
 /// was read in its parent.
 fn says_no(failure: &Failure) -> bool {
     matches!(failure.kind, FailureKind::Refused | FailureKind::NotFound)
-        && !matches!(failure.code, "cluster_rejected_credential" | "workspace_mount" | "workspace_not_ready")
+        && !matches!(failure.code, REJECTED | "workspace_mount" | "workspace_not_ready")
 }
 
 fn outside(failure: &Failure) -> Failure {

@@ -15,20 +15,27 @@ pub(super) fn explain(failure: Failure, target: &Target, principal: &Principal, 
     if failure.code != "cluster_rejected_credential" || target.cluster.kind != ClusterKind::Kcp {
         return failure;
     }
+    match advice(target, principal, way) {
+        Some((hint, retry)) => Failure { retry: retry.or(failure.retry), ..failure.hint(hint) },
+        None => failure,
+    }
+}
+
+/// What to do where a kcp accepts no credential, and after what time to try again: of the caller and the cluster, whatever
+/// is in the workspace. `None` where no workspace is named.
+pub(super) fn advice(target: &Target, principal: &Principal, way: &Way) -> Option<(String, Option<Duration>)> {
     if let Some(audience) = lacking(&target.cluster, principal, way) {
-        return failure.hint(format!(
+        let hint = format!(
             "Your token lacks the audience {audience:?}: a workspace with its own authentication needs kcp's audience and its own"
-        ));
+        );
+        return Some((hint, None));
     }
     if target.place == Place::Whole {
-        return failure;
+        return None;
     }
-    failure
-        .hint(
-            "If the authentication of this workspace is new, or its issuer was away, its authenticator is starting: try again \
-             in 10 s. Else check issuer and audiences",
-        )
-        .retry(STARTS)
+    let hint = "If the authentication of this workspace is new, or its issuer was away, its authenticator is starting: try again \
+                in 10 s. Else check issuer and audiences";
+    Some((hint.to_owned(), Some(STARTS)))
 }
 
 /// Says what to do about a 401 of a workspace that the walk to another one passes.

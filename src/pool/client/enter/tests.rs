@@ -175,3 +175,25 @@ async fn only_a_path_of_the_caller_that_leads_nowhere_is_news() {
         assert_eq!(seen(), kept, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_path_that_is_sent_says_nothing_of_what_is_there() {
+    let mut kcp = Kcp::start(PathTrust::Trusted).await;
+    let heard = async |kcp: &Kcp, place: &str| {
+        let client = kcp.client(place, None).await.unwrap();
+        let failure = client.whoami().await.unwrap_err();
+        client.heard(failure).await
+    };
+    let mut said = Vec::new();
+    for place in ["root:org:own", "root:org:none"] {
+        let failure = heard(&kcp, place).await;
+        assert!(failure.hint.as_ref().is_some_and(|hint| hint.contains("authenticator is starting")), "{failure:?}");
+        said.push((failure.code, failure.kind, failure.retry, format!("{failure} {:?}", failure.hint)));
+    }
+    let (code, kind, retry, words) = said.remove(0);
+    assert_eq!((code, kind, retry, words.replace("org:own", "org:none")), said.remove(0));
+    // What the operator names is no secret.
+    let entry = vec![path("root:org:own")];
+    kcp.cluster = Arc::new(Cluster { entry, ..Cluster::clone(&kcp.cluster) });
+    assert_eq!(heard(&kcp, "root:org:own").await.code, "cluster_rejected_credential");
+}
