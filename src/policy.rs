@@ -118,6 +118,12 @@ impl Permit {
         self.target.place.canonical().is_none() && self.asks_path()
     }
 
+    /// Whether a rule may deny the caller another tool at the same target, whose canonical path is `path`, as far as it is
+    /// known: any tool, or of `access` alone.
+    pub fn rules_may_deny(&self, path: Option<&WorkspacePath>, access: Option<Access>) -> bool {
+        self.bearing.may_deny(self.caller.principal(), &self.target.cluster, path, access)
+    }
+
     /// Whether the rules let this call into the workspace at the canonical `path`; `None` = not known. To be asked before
     /// the first request to any workspace, also of one whose path was not known when the permit was made.
     ///

@@ -147,6 +147,17 @@ impl RuleMatch {
 
     /// Whether all conditions but `workspace` hold.
     fn holds(&self, principal: &Principal, tool: ToolRef, cluster: &Cluster) -> bool {
+        self.is_about(principal, cluster)
+            && (self.tool.is_empty() || self.tool.iter().any(|pattern| pattern.fits(tool.name)))
+            && self.takes(tool.access)
+    }
+
+    fn takes(&self, access: Access) -> bool {
+        self.access.is_empty() || self.access.contains(&access)
+    }
+
+    /// Whether the conditions on the caller and the cluster hold.
+    fn is_about(&self, principal: &Principal, cluster: &Cluster) -> bool {
         let any =
             |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|pattern| pattern.fits(text));
         let label = |(key, pattern): (&String, &Pattern)| cluster.labels.get(key).is_some_and(|is| pattern.fits(is));
@@ -154,8 +165,6 @@ impl RuleMatch {
             && any(&self.cluster, cluster.name.as_str())
             && self.labels.iter().all(label)
             && any(&self.tier, cluster.tier.word())
-            && any(&self.tool, tool.name)
-            && (self.access.is_empty() || self.access.contains(&tool.access))
             && (self.groups.is_empty() || self.groups.iter().any(|group| group.has(principal)))
             && !self.not_groups.iter().any(|group| group.has(principal))
     }
@@ -201,6 +210,40 @@ impl Bearing {
             (patterns, Some(path)) => patterns.iter().any(|pattern| pattern.fits(path.as_str())),
             (_, None) => rule.effect == Effect::Deny,
         })
+    }
+
+    /// Whether a rule may deny `principal` some tool at `cluster`, in the workspace at the canonical `path` (`None` = not
+    /// known): of any class of access, or of `access` alone. Other rules than those of this call.
+    pub(super) fn may_deny(
+        &self,
+        principal: &Principal,
+        cluster: &Cluster,
+        path: Option<&WorkspacePath>,
+        access: Option<Access>,
+    ) -> bool {
+        let workspaces = has_workspaces(cluster);
+        for rule in self.rules.iter() {
+            let matches = &rule.matches;
+            let anywhere = matches.workspace.is_empty();
+            let here = anywhere
+                || (workspaces
+                    && path.is_none_or(|path| matches.workspace.iter().any(|pattern| pattern.fits(path.as_str()))));
+            let taken = access.is_none_or(|access| matches.takes(access));
+            if !(here && taken && matches.is_about(principal, cluster)) {
+                continue;
+            }
+            let all = match access {
+                Some(_) => matches.tool.is_empty(),
+                None => matches.tool.is_empty() && matches.access.is_empty(),
+            };
+            match rule.effect {
+                Effect::Deny => return true,
+                // What comes after it decides nothing.
+                Effect::Allow if all && (anywhere || path.is_some()) => return false,
+                Effect::Allow => {}
+            }
+        }
+        false
     }
 
     /// These rules and no others have this text.

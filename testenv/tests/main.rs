@@ -288,6 +288,7 @@ scenarios! {
         all_that_is_allowed_is_a_narrow_table,
         a_question_does_not_lift_the_policy,
         who_may_enter_a_workspace_may_ask_there,
+        a_yes_says_that_a_rule_may_deny,
     ];
     auth_explain: [
         the_way_is_told_and_not_taken,

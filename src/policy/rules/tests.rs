@@ -296,3 +296,29 @@ fn patterns_have_one_star_at_the_end() {
         assert!(Group::parse(bad).is_err(), "{bad}");
     }
 }
+
+/// A tool that says what is allowed elsewhere says that a rule may deny it.
+#[test]
+fn what_rules_may_deny_to_other_tools() {
+    let logs = || with(|m| m.tool = some(&["pods_log"]));
+    let writes = || with(|m| m.access = vec![Access::Write]);
+    let reads = || with(|m| m.access = vec![Access::Read]);
+    let others = || with(|m| m.groups = group("corp:ops"));
+    for (rules, in_a, in_b, any_access) in [
+        (vec![], false, false, false),
+        (vec![(Deny, logs())], true, true, true),
+        (vec![(Deny, writes())], false, false, true),
+        (vec![(Deny, others())], false, false, false),
+        (vec![(Allow, any()), (Deny, logs())], false, false, false),
+        (vec![(Allow, reads()), (Deny, with(|m| m.tool = some(&["pods_*"])))], false, false, true),
+        (vec![(Allow, by(&["root:org:a"])), (Deny, logs())], false, true, false),
+        (vec![(Deny, by(&["root:org:b"]))], false, true, false),
+    ] {
+        let rules = policy(rules);
+        let permit = rules.authorize(caller("corp", &["dev"], false), LIST, at(&kcp(), "root:org")).unwrap();
+        let at = |path: &str, access| permit.rules_may_deny(Some(&WorkspacePath::parse(path).unwrap()), access);
+        assert_eq!(at("root:org:a", Some(Access::Read)), in_a, "{rules:?}");
+        assert_eq!(at("root:org:b", Some(Access::Read)), in_b, "{rules:?}");
+        assert_eq!(at("root:org:a", None), any_access, "{rules:?}");
+    }
+}

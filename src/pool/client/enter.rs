@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use super::ClusterClient;
-use crate::model::{Failure, FailureKind, LogicalCluster, Place, WorkspacePath};
+use crate::model::{Access, Failure, FailureKind, LogicalCluster, Place, WorkspacePath};
 use crate::pool::place;
 
 impl ClusterClient {
@@ -42,6 +42,11 @@ impl ClusterClient {
             let _first = self.canonical.set(path);
         }
         Ok(())
+    }
+
+    /// Whether a rule of the policy may deny the caller some tool here: any, or of `access` alone.
+    pub fn rules_may_deny(&self, access: Option<Access>) -> bool {
+        self.sender.permit.rules_may_deny(self.canonical.get(), access)
     }
 
     /// Asks the rules whether the workspace at `path` may be entered, before anybody walks there.

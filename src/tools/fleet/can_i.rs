@@ -20,6 +20,9 @@ const MAX_PATH: usize = 256;
 /// What one cell of the table of rules may take, in bytes: less than `output` shows of one.
 const MAX_CELL: usize = 200;
 
+/// Which call a rule denies depends on the tool.
+const BY_RULES: &str = "so says the API server; rules of kubeferry's policy deny you some tools here all the same";
+
 /// `can_i`.
 pub(super) struct CanI;
 
@@ -141,6 +144,9 @@ async fn wish(client: &ClusterClient, who: &str, wanted: Wanted) -> Result<Outpu
     let reads = matches!(wish.verb.as_str(), "get" | "list" | "watch");
     if found.allowed && !reads {
         notes.push("so says the API server; kubeferry's own policy and tools may allow less".to_owned());
+    } else if found.allowed && client.rules_may_deny(Some(Access::Read)) {
+        // Several tools read the same, and a rule is about tools.
+        notes.push(BY_RULES.to_owned());
     }
     let mut output = Output { notes, ..verdict(text, found.allowed, "cluster") };
     if let (Some(twin), false) = (&mut output.structured, found.reason.is_empty()) {
@@ -202,6 +208,9 @@ async fn rules(client: &ClusterClient, who: &str, namespace: Option<String>) -> 
     let denied = client.kinds_out_of_bounds();
     if !denied.is_empty() {
         notes.push(format!("out of bounds by kubeferry's policy all the same: {}", denied.join(", ")));
+    }
+    if client.rules_may_deny(None) {
+        notes.push(BY_RULES.to_owned());
     }
     let rows = table(&found);
     let all = rows.len();

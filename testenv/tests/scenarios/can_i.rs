@@ -135,6 +135,23 @@ pub async fn a_question_does_not_lift_the_policy(scene: &Scene) -> anyhow::Resul
     Ok(())
 }
 
+/// A rule is about tools: where one may deny some of them, a yes of the cluster is not all there is to say.
+pub async fn a_yes_says_that_a_rule_may_deny(scene: &Scene) -> anyhow::Result<()> {
+    let rules = "[[policy.rules]]\nname = \"no-logs\"\nmatch = { tool = \"pods_log\", cluster = \"corp-1\" }\neffect = \"deny\"\n";
+    let ferry = Ferry::start(Some(&scene.world.config_with(rules)), &[]).await?;
+    let alice = Client::http(ferry.url(), Some(&scene.token("corp", "alice")), Era::Modern).await?;
+    let get = json!({"verb": "get", "kind": "pods", "namespace": "team-a"});
+    for question in [get, json!({"namespace": "team-a"})] {
+        let answer = good(&alice, "can_i", at("corp-1", question.clone())).await?;
+        let told = answer.text.contains("rules of kubeferry's policy deny you some tools here");
+        assert!(told, "{question}: {}", answer.text);
+    }
+    let elsewhere = json!({"verb": "get", "kind": "configmaps", "namespace": "default"});
+    let answer = good(&alice, "can_i", at("kcp-eu:root:org:team-a", elsewhere)).await?;
+    assert!(answer.text.starts_with("yes: ") && !answer.text.contains("rules of kubeferry"), "{}", answer.text);
+    Ok(())
+}
+
 /// In a workspace of a kcp whoever may enter may ask; of others nothing is said.
 pub async fn who_may_enter_a_workspace_may_ask_there(scene: &Scene) -> anyhow::Result<()> {
     let (alice, bob) = (scene.client("corp", "alice").await?, scene.client("corp", "bob").await?);
