@@ -11,6 +11,9 @@ use super::asking::{Trials, Turn};
 use crate::model::LogicalCluster;
 use crate::pool::workspaces::{Children, Workspace};
 
+/// Workspaces that a walk holds before it looks at no more: each list that it reads may bring 10,000.
+const KNOWN: usize = 20_000;
+
 /// Where a workspace stands among the others: which child of which child.
 pub(super) type Key = Vec<u32>;
 
@@ -100,7 +103,7 @@ impl Walk {
 
     /// The first workspace that may be asked now; it stays open until [`Walk::done`]. `None` when none may be, now or at all.
     pub(super) fn next(&mut self, trials: &Trials) -> Option<Step> {
-        if self.read >= self.bounds.most && !self.may_go_beyond() {
+        if self.is_at_bound() && !self.may_go_beyond() {
             return None;
         }
         let may_be_asked = |key: &&Key| {
@@ -148,7 +151,11 @@ impl Walk {
 
     /// True when it looked at as many workspaces as it may.
     pub(super) fn is_full(&self) -> bool {
-        self.read >= self.bounds.most && self.is_open()
+        self.is_at_bound() && self.is_open()
+    }
+
+    fn is_at_bound(&self) -> bool {
+        self.read >= self.bounds.most || self.nodes.len() >= KNOWN
     }
 
     /// How many were looked at so far, and how many are known to be left.

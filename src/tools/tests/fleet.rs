@@ -58,6 +58,7 @@ fn clusters_list_shows_what_exists_for_the_caller() {
     corp-1	kubernetes	corp	exchange	dev	region=fra	
     kcp-eu	kcp	corp	chain	prod		
     plant-1		plant				ask the plant team for a link from corp
+    # next: kcp_workspace_tree cluster=kcp-eu:root
     ");
     assert_eq!(ask(&json!({}), principal("nobody", &[]), &fleet()[..2]).unwrap(), "no clusters");
 }

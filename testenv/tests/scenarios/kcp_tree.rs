@@ -310,7 +310,7 @@ pub async fn every_version_of_a_group_is_looked_at(scene: &Scene) -> anyhow::Res
         }
     })
     .await?;
-    own.kcp.inject("/apis/example.io/v2", Fault::Text { code: 503, retry_after: None, text: "" }, Some(2));
+    own.kcp.inject("/apis/example.io/v2", Fault::Text { code: 503, retry_after: None, text: "" }, None);
     let listed = good(&own.alice, "kcp_apis_list", json!({"cluster": format!("kcp-o:{team}")})).await?.text;
     assert!(listed.contains("widgets.example.io") && !listed.contains("gadgets"), "{listed}");
     own.kcp.heal();
